@@ -1,0 +1,1 @@
+"""What measures the workbench, and what compiles models for it. Never imported by `workbench`."""

@@ -1,0 +1,1 @@
+"""Scripted servers that stand in for what cannot run here, and that misbehave on demand."""

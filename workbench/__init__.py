@@ -1,0 +1,1 @@
+"""A notebook-driven workbench: a semantic cache in front of self-hosted LLMs."""

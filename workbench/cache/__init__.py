@@ -1,0 +1,1 @@
+"""What may be answered from memory. Knows no HTTP and no backend."""

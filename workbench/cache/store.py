@@ -1,0 +1,109 @@
+"""Where entries are kept: the protocol that all stores follow.
+
+The payload is opaque bytes here; tenants are kept apart by every call. `MemoryStore` keeps everything in
+memory, within a limit in bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float32]
+"""One embedding: shape (d,), unit length."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One stored reply and what it may be found by.
+
+    `digest`, `scope` and `outer_scope` are hex SHA-256 of the canonical request, of the same without the
+    question, and of the same without any turn's text. `vector` is None, and `scope` empty, when the entry may
+    only be served for an identical request. Times are Unix seconds; `expires_s` is absolute and never slides.
+    """
+
+    digest: str
+    payload: bytes
+    model: str
+    created_s: float
+    expires_s: float
+    scope: str = ""
+    outer_scope: str = ""
+    text: str = ""
+    turns: tuple[str, ...] = ()
+    vector: Vector | None = None
+
+    @property
+    def id(self) -> str:
+        """The entry's public name, unique within its tenant."""
+        return self.digest[:16]
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes: payload, texts, vector and some overhead."""
+        texts = len(self.text) + sum(map(len, self.turns))
+        vector = 0 if self.vector is None else self.vector.nbytes
+        return len(self.payload) + texts + vector + 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neighbour:
+    """An entry near a vector; `similarity` is their cosine (1 = identical)."""
+
+    entry: Entry
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """What a store holds now, all tenants together."""
+
+    entries: int
+    size_bytes: int
+    max_bytes: int
+
+
+class Store(Protocol):
+    """Entries by tenant and digest, and by meaning within a scope. Expired entries are never returned.
+
+    Every method raises `StoreError` on a fault. `id` is `Entry.id`.
+    """
+
+    url: str
+    """The address as the user gave it, without secrets."""
+
+    async def open(self) -> None:
+        """Make it ready; raises `StoreUnusable` when the file is unreadable or from a newer version."""
+
+    async def close(self) -> None:
+        """Flush and release everything."""
+
+    async def get(self, tenant: str, digest: str) -> Entry | None:
+        """The entry with this digest."""
+
+    async def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
+        """At most `k` entries of this scope that have a vector, the most similar first."""
+
+    async def put(self, tenant: str, entry: Entry) -> None:
+        """Store it durably, replacing one with the same digest; the least recently used make room."""
+
+    async def delete(self, tenant: str, id: str) -> Entry | None:
+        """Remove an entry; returns it, or None when there was none."""
+
+    async def withdraw(self, tenant: str, id: str) -> Entry | None:
+        """Serve it by meaning no more (somebody saw it wrong); it still answers its own identical request."""
+
+    async def entries(self, tenant: str, *, query: str = "", limit: int = 100) -> list[Entry]:
+        """The newest entries whose text contains `query`, whatever its case."""
+
+    async def stats(self) -> StoreStats:
+        """How full it is."""
+
+    async def changes(self) -> frozenset[tuple[str, str]]:
+        """(tenant, digest) of every entry that ANOTHER process replaced, removed or withdrew since the last call.
+
+        A memory tier in front of the store drops these; asked at most every half second.
+        """

@@ -1,0 +1,100 @@
+"""Every error that crosses a module boundary.
+
+    WorkbenchError
+    ├── ConfigurationError        a setting, URL or file makes no sense: refuse to start
+    │   └── StoreUnusable         the store's file is unreadable or from a newer version
+    ├── RequestError              the request cannot be served as it is: never retried
+    │   ├── InvalidRequest        400  malformed, or a field has a value that is not allowed
+    │   │   └── PromptTooLong     400  more tokens than the model's context
+    │   ├── Forbidden             403  bad or missing key, foreign host, missing scope
+    │   ├── NotFound              404  unknown model, entry or route
+    │   └── RequestTooLarge       413  the body is over the limit
+    ├── BackendError              a Thinker failed: another try may succeed
+    │   ├── Overloaded            529  its queue is full
+    │   ├── ThinkerUnavailable    529  it cannot be reached
+    │   ├── ThinkerTimeout        504  it said nothing for too long
+    │   └── BadReply              500  it answered something that is not a reply, or was cut off
+    ├── StoreError                the store failed: the cache is bypassed, the request is not
+    └── EmbeddingError            the embedder failed: likewise
+
+The number is the HTTP status that ``proxy.app`` gives it; nothing below the proxy knows HTTP.
+"""
+
+
+class WorkbenchError(Exception):
+    """Root of all errors that the workbench raises on purpose.
+
+    The message says what was seen, what was expected and what to do; it may be shown to the client.
+    """
+
+
+class ConfigurationError(WorkbenchError):
+    """A setting, a URL or a file makes no sense; the process refuses to start (exit code 2)."""
+
+
+class StoreUnusable(ConfigurationError):
+    """The store's file is unreadable, or written by a newer version; it was left untouched."""
+
+
+class RequestError(WorkbenchError):
+    """The request cannot be served as it is; the same request would fail again."""
+
+
+class InvalidRequest(RequestError):
+    """The request is malformed, or a field has a value that is not allowed; the message names it."""
+
+
+class PromptTooLong(InvalidRequest):
+    """The prompt has more tokens than the model's context holds.
+
+    The wording is the API's own: Claude Code starts to compact when it reads it.
+    """
+
+    def __init__(self, tokens: int, maximum_tokens: int) -> None:
+        super().__init__(f"prompt is too long: {tokens} tokens > {maximum_tokens} maximum")
+        self.tokens = tokens
+        self.maximum_tokens = maximum_tokens
+
+
+class Forbidden(RequestError):
+    """The key, its scope or the host name does not allow this request."""
+
+
+class NotFound(RequestError):
+    """There is no such model, entry or route."""
+
+
+class RequestTooLarge(RequestError):
+    """The body is over the limit."""
+
+
+class BackendError(WorkbenchError):
+    """A Thinker failed; the same request may succeed on another try."""
+
+
+class Overloaded(BackendError):
+    """The Thinker's queue is full; `retry_after_s` (seconds) is its or our guess."""
+
+    def __init__(self, message: str, *, retry_after_s: float = 2.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ThinkerUnavailable(BackendError):
+    """No connection to the Thinker."""
+
+
+class ThinkerTimeout(BackendError):
+    """The Thinker said nothing for longer than the settings allow."""
+
+
+class BadReply(BackendError):
+    """The Thinker answered something that is not a reply, failed in the middle, or was cut off."""
+
+
+class StoreError(WorkbenchError):
+    """The store failed; the request goes on without it."""
+
+
+class EmbeddingError(WorkbenchError):
+    """The embedder failed; the request goes on without the semantic tier."""

@@ -1,0 +1,1 @@
+"""The wire: an Anthropic-compatible HTTP server."""
