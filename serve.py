@@ -1,0 +1,56 @@
+"""`python serve.py`: flags → Settings → create_app → uvicorn; nothing else."""
+
+import logging
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from workbench.errors import ConfigurationError
+from workbench.proxy.app import create_app
+from workbench.proxy.server import address_of, describe, listen, run
+from workbench.settings import load
+
+Semantic = Literal["on", "shadow", "off"]
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to bind; beyond loopback it needs keys. [127.0.0.1]")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 picks a free one. [8000]")] = None,
+    store: Annotated[str | None, typer.Option(help="sqlite:///path or memory: [a file in your data folder]")] = None,
+    thinker: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A Thinker's URL, for instance ollama+http://host:11434?model=qwen3-coder:30b or embedded:; "
+            "may be given many times. [a running Ollama, else embedded:]"
+        ),
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="The policy.json that decides on semantic hits. [built in]")
+    ] = None,
+    semantic: Annotated[Semantic | None, typer.Option(help="Match questions by meaning. [on]")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file. [workbench.toml, if there is one]")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [warning]")] = None,
+) -> None:
+    """Serve the Anthropic Messages API from a cache and your own Thinkers.
+
+    Every option has its variable (WORKBENCH_PORT, WORKBENCH_THINKERS comma-separated, …) and its key in the file.
+    """
+    try:
+        settings = load(
+            config=config, host=host, port=port, store=store, thinkers=thinker or None, policy=policy,
+            semantic=semantic, log_level=log_level,
+        )  # fmt: skip
+        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        with listen(settings.host, settings.port) as bound:
+            address = address_of(bound)
+            run(create_app(settings, on_ready=lambda found: print(describe(found, address=address), flush=True)), bound)
+    except ConfigurationError as error:
+        typer.echo(f"serve.py: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+if __name__ == "__main__":
+    typer.run(serve)

@@ -1,0 +1,160 @@
+"""The Thinkers: which models they have, which one takes a request, and another try before the first event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from workbench.backend.backend import Backend, Model
+from workbench.errors import BackendError, ConfigurationError, NotFound, ThinkerUnavailable
+from workbench.messages import MessagesRequest
+from workbench.reply import Event
+
+log = logging.getLogger(__name__)
+
+TRIES = 2
+"""A call that failed before its first event is made once more: elsewhere if there is an elsewhere."""
+
+
+class Thinker:
+    """A backend, what models it has, and how it is doing."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.models: tuple[Model, ...] = ()
+        self.in_flight = 0
+        self.error: str | None = "not asked yet"
+
+    @property
+    def url(self) -> str:
+        """Its address, without secrets."""
+        return self.backend.url
+
+    async def refresh(self) -> None:
+        """Ask for its models; keeps the last known ones when it cannot be asked."""
+        try:
+            self.models = await self.backend.models()
+            self.error = None
+        except BackendError as error:
+            if self.error is None:
+                log.warning("thinker.down url=%s error=%s", self.url, error)
+            self.error = str(error)
+
+
+class Call:
+    """One request on its way to some Thinker; `thinker` names who answers it."""
+
+    def __init__(self, pool: Pool, request: MessagesRequest, model: Model) -> None:
+        self.thinker = ""
+        self._pool = pool
+        self._request = request
+        self._model = model
+
+    async def events(self) -> AsyncIterator[Event]:
+        """The reply's events; a failure before the first one is tried again, a later one is raised."""
+        tried: list[Thinker] = []
+        while True:
+            thinker = self._pool.pick(self._model, but_not=tried)
+            tried.append(thinker)
+            self.thinker = thinker.url
+            begun = False
+            try:
+                async with aclosing(self._ask(thinker)) as events:
+                    async for event in events:
+                        begun = True
+                        yield event
+                return
+            except BackendError as error:
+                if begun or len(tried) == TRIES:
+                    raise
+                log.warning("thinker.retry url=%s error=%s", thinker.url, error)
+
+    async def _ask(self, thinker: Thinker) -> AsyncGenerator[Event]:
+        thinker.in_flight += 1
+        try:
+            stream = thinker.backend.stream(self._request, model=self._model.name)
+            async with aclosing(stream) as events:  # type: ignore[type-var]  # every backend's is a generator
+                async for event in events:
+                    yield event
+        finally:
+            thinker.in_flight -= 1
+
+
+class Pool:
+    """All Thinkers. An async context manager: it opens them, keeps their model lists fresh, and closes them."""
+
+    def __init__(self, backends: list[Backend], *, refresh_every_s: float) -> None:
+        self.thinkers = [Thinker(backend) for backend in backends]
+        self._refresh_every_s = refresh_every_s
+        self._refresher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Pool:
+        try:
+            for thinker in self.thinkers:
+                await thinker.backend.open()
+        except ConfigurationError:
+            await self._close()
+            raise
+        await self.refresh()
+        self._refresher = asyncio.create_task(self._keep_fresh())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._refresher:
+            self._refresher.cancel()
+            await asyncio.wait([self._refresher])
+        await self._close()
+
+    async def _close(self) -> None:
+        for thinker in self.thinkers:
+            await thinker.backend.close()
+
+    async def refresh(self) -> None:
+        """Ask every Thinker for its models."""
+        await asyncio.gather(*(thinker.refresh() for thinker in self.thinkers))
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            await asyncio.sleep(self._refresh_every_s)
+            await self.refresh()
+
+    @property
+    def models(self) -> list[Model]:
+        """Every model that some Thinker has, the default one first."""
+        unique = {(model.name, model.digest): model for thinker in self.thinkers for model in thinker.models}
+        return list(unique.values())
+
+    async def resolve(self, requested: str) -> Model:
+        """The model that answers a request for `requested`.
+
+        Its own name, or that with ``:latest``; else any ``claude…`` name means the default model. Raises
+        `NotFound` for other names, and `ThinkerUnavailable` when no Thinker has ever said what it has.
+        """
+        if not self.models:
+            await self.refresh()
+        models = self.models
+        if not models:
+            raise ThinkerUnavailable("no Thinker has a model: " + self._why_not())
+        for name in (requested, f"{requested}:latest"):
+            for model in models:
+                if model.name == name:
+                    return model
+        if requested.startswith("claude"):
+            return models[0]
+        raise NotFound(f"model: {requested}. There is: {', '.join(model.name for model in models)}, or any claude name")
+
+    def call(self, request: MessagesRequest, model: Model) -> Call:
+        """A call of this model; nothing is sent before its events are read."""
+        return Call(self, request, model)
+
+    def pick(self, model: Model, *, but_not: list[Thinker]) -> Thinker:
+        """The least busy Thinker that has the model, a healthy one if possible, one not yet tried if possible."""
+        able = [thinker for thinker in self.thinkers if model in thinker.models]
+        if not able:
+            raise ThinkerUnavailable(f"no Thinker has {model.name} any more: " + self._why_not())
+        return min(able, key=lambda thinker: (thinker in but_not, thinker.error is not None, thinker.in_flight))
+
+    def _why_not(self) -> str:
+        return "; ".join(f"{thinker.url}: {thinker.error or 'it has none'}" for thinker in self.thinkers)

@@ -1,0 +1,84 @@
+"""A Thinker's URL → its backend.
+
+    ollama+http://host:11434?model=qwen3-coder:30b&num_ctx=65536
+    anthropic+http://host:8000?model=…
+    embedded:
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlsplit
+
+from workbench.backend.anthropic import AnthropicBackend
+from workbench.backend.backend import Backend
+from workbench.backend.embedded import EmbeddedBackend
+from workbench.backend.ollama import OllamaBackend
+from workbench.errors import ConfigurationError
+
+ACCEPTED = "ollama+http://host:11434, anthropic+http://host:8000 (or +https) with ?model=… or ?num_ctx=…, or embedded:"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait for a connection, for the first event, and between two events, in seconds."""
+
+    connect_s: float
+    first_event_s: float
+    idle_s: float
+
+
+def backend_for(url: str, *, timeouts: Timeouts, num_ctx: int, keep_alive: str) -> Backend:
+    """The backend behind this URL; raises `ConfigurationError` that names what is accepted."""
+    if url.rstrip(":/") == "embedded":
+        return EmbeddedBackend()
+    scheme, address, options = _split(url)
+    model = options.get("model")
+    match scheme:
+        case "ollama":
+            return OllamaBackend(
+                url,
+                host=address,
+                model=model,
+                num_ctx=_num_ctx(options, url) or num_ctx,
+                keep_alive=keep_alive,
+                connect_timeout_s=timeouts.connect_s,
+                first_event_timeout_s=timeouts.first_event_s,
+                idle_timeout_s=timeouts.idle_s,
+            )
+        case "anthropic" if "num_ctx" not in options:
+            return AnthropicBackend(
+                url,
+                base_url=address,
+                model=model,
+                connect_timeout_s=timeouts.connect_s,
+                first_event_timeout_s=timeouts.first_event_s,
+                idle_timeout_s=timeouts.idle_s,
+            )
+        case _:
+            raise _not_understood(url)
+
+
+def _split(url: str) -> tuple[str, str, dict[str, str]]:
+    """Protocol, ``http(s)://host:port`` and the options of a Thinker's URL."""
+    try:
+        parts = urlsplit(url)
+        options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+        is_whole = bool(parts.hostname) and parts.port != 0 and parts.username is None and not parts.fragment
+    except ValueError:
+        raise _not_understood(url) from None
+    scheme, plus, transport = parts.scheme.partition("+")
+    if not (is_whole and plus and transport in ("http", "https") and options.keys() <= {"model", "num_ctx"}):
+        raise _not_understood(url)
+    return scheme, f"{transport}://{parts.netloc}{parts.path.rstrip('/')}", options
+
+
+def _num_ctx(options: dict[str, str], url: str) -> int | None:
+    given = options.get("num_ctx")
+    if given is not None and not (given.isdecimal() and int(given) >= 512):
+        raise ConfigurationError(f"Thinker URL {url!r}: num_ctx is {given!r}, expected a whole number of at least 512")
+    return int(given) if given else None
+
+
+def _not_understood(url: str) -> ConfigurationError:
+    return ConfigurationError(f"Thinker URL {url!r} makes no sense; accepted is {ACCEPTED}")

@@ -1,0 +1,226 @@
+"""A BERT encoder as an ONNX graph, written straight from its safetensors: no torch, no model hub.
+
+Serves whatever is shaped like BERT (MiniLM, bge, e5, gte): `config.json` beside `model.safetensors`. The graph
+uses ONNX Runtime's fused operators, so a layer is seven nodes and nothing is left to optimise at load.
+Source of the shape: Devlin et al. 2018, https://arxiv.org/abs/1810.04805; of the operators: ONNX Runtime's
+docs/ContribOperators.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import orjson
+from onnx import TensorProto, helper
+from pydantic import BaseModel, PositiveInt, TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from workbench.errors import ConfigurationError
+
+Weights = npt.NDArray[np.float32]
+
+OPSET = 17
+FUSED = "com.microsoft"
+DATA_FILE = "model.onnx.data"
+
+
+# ── what a sentence-transformers folder says ────────────────────────────────────────────────────────────────
+
+
+class BertConfig(BaseModel):
+    """What `config.json` must say for the graph below to be the right one."""
+
+    model_type: Literal["bert"]
+    hidden_size: PositiveInt
+    num_hidden_layers: PositiveInt
+    num_attention_heads: PositiveInt
+    layer_norm_eps: float = 1e-12
+    hidden_act: Literal["gelu"] = "gelu"
+    position_embedding_type: Literal["absolute"] = "absolute"
+    max_position_embeddings: PositiveInt
+
+
+class _Transformer(BaseModel):
+    max_seq_length: PositiveInt | None = None
+    do_lower_case: Literal[False] = False
+
+
+class _Tokenizer(BaseModel):
+    model_max_length: float | None = None
+
+
+class _Module(BaseModel):
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class BertShape:
+    """All that a model folder needs to know of a sentence-transformers folder, weights aside."""
+
+    config: BertConfig
+    pooling: Literal["mean", "cls"]
+    max_tokens: int
+
+
+def read_shape(source: Path) -> BertShape:
+    """Raises `ConfigurationError` when it is not BERT, or does more than pool (mean, first token) and normalise."""
+    try:
+        config = BertConfig.model_validate_json((source / "config.json").read_bytes())
+        modules = TypeAdapter(list[_Module]).validate_json((source / "modules.json").read_bytes())
+        pooling = read_pooling(source)
+        window = _window(source)
+    except (OSError, ValidationError) as error:
+        raise ConfigurationError(f"{source} does not describe a BERT sentence encoder: {error}") from error
+    kinds = [module.type.rpartition(".")[2] for module in modules]
+    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+        raise ConfigurationError(f"{source} is made of {kinds}, expected Transformer, Pooling and perhaps Normalize")
+    return BertShape(config, pooling, int(min(window, config.max_position_embeddings)))
+
+
+def read_pooling(source: Path) -> Literal["mean", "cls"]:
+    """The one pooling mode of the folder; until version 5 the library wrote a flag for each, since then a name."""
+    path = source / "1_Pooling" / "config.json"
+    said: dict[str, Any] = orjson.loads(path.read_bytes())
+    flags = [key.removeprefix("pooling_mode_") for key, value in said.items() if value is True]
+    match [said["pooling_mode"]] if "pooling_mode" in said else [flag for flag in flags if flag != "include_prompt"]:
+        case ["mean" | "mean_tokens"]:
+            return "mean"
+        case ["cls" | "cls_token"]:
+            return "cls"
+        case other:
+            raise ConfigurationError(f"{path} asks for pooling by {other}, expected mean or cls alone")
+
+
+def _window(source: Path) -> float:
+    """The library's limit in tokens; it stands in one file or, since version 6, in the tokenizer's."""
+    transformer = _Transformer.model_validate_json((source / "sentence_bert_config.json").read_bytes())
+    if transformer.max_seq_length:
+        return transformer.max_seq_length
+    path = source / "tokenizer_config.json"
+    said = _Tokenizer.model_validate_json(path.read_bytes()) if path.is_file() else _Tokenizer()
+    return said.model_max_length or float("inf")
+
+
+# ── the graph ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_bert_graph(source: Path, *, config: BertConfig, target: Path) -> None:
+    """Write `model.onnx` and its weights into the folder `target`.
+
+    Inputs: input_ids and attention_mask, (n, tokens) int64, padded on the right. Output: last_hidden_state,
+    (n, tokens, d) float32. The weights lie beside the graph so that they are mapped into memory, not copied.
+    """
+    try:
+        # Any: safetensors leaves the methods of its file untyped.
+        weights: Any = safe_open(source / "model.safetensors", framework="numpy")
+        with (target / DATA_FILE).open("wb") as data:
+            model = _BertGraph(weights, config=config, data=data).model()
+    except (OSError, SafetensorError, TypeError) as error:
+        raise ConfigurationError(
+            f"{source} holds no float32 or float16 weights of a BERT encoder in model.safetensors: {error}"
+        ) from error
+    (target / "model.onnx").write_bytes(model.SerializeToString())
+
+
+class _BertGraph:
+    """Collects nodes, layer after layer, and writes their weights to `data` on the way."""
+
+    def __init__(self, weights: Any, *, config: BertConfig, data: BinaryIO) -> None:
+        self._weights = weights
+        self._data = data
+        self._prefix = "bert." if "bert.embeddings.LayerNorm.weight" in weights.keys() else ""  # noqa: SIM118 (a file)
+        self._config = config
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: list[onnx.TensorProto] = []
+
+    def model(self) -> onnx.ModelProto:
+        """The whole encoder, pooling left to the caller."""
+        mask = self._node("Cast", ["attention_mask"], domain="", to=TensorProto.INT32)
+        hidden = self._embeddings()
+        for layer in range(self._config.num_hidden_layers):
+            hidden = self._layer(f"encoder.layer.{layer}.", hidden, mask)
+        self._nodes[-1].output[0] = "last_hidden_state"
+        tokens = ["n", "tokens"]
+        graph = helper.make_graph(
+            self._nodes,
+            "bert",
+            [
+                helper.make_tensor_value_info(name, TensorProto.INT64, tokens)
+                for name in ("input_ids", "attention_mask")
+            ],
+            [
+                helper.make_tensor_value_info(
+                    "last_hidden_state", TensorProto.FLOAT, [*tokens, self._config.hidden_size]
+                )
+            ],
+            self._initializers,
+        )
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+    def _embeddings(self) -> str:
+        """Word + position + type embeddings, normalised; every token is of type 0, so that row joins the positions."""
+        prefix = "embeddings."
+        positions = (
+            self._read(prefix + "position_embeddings.weight") + self._read(prefix + "token_type_embeddings.weight")[0]
+        )
+        ids = self._node("Cast", ["input_ids"], domain="", to=TensorProto.INT32)
+        words = self._weight("words", self._read(prefix + "word_embeddings.weight"))
+        inputs = [ids, "", words, self._weight("positions", positions), "", *self._norm(prefix + "LayerNorm.")]
+        return self._node("EmbedLayerNormalization", inputs, outputs=2, epsilon=self._config.layer_norm_eps)
+
+    def _layer(self, prefix: str, hidden: str, mask: str) -> str:
+        """Self-attention and feed-forward, each added to its input and normalised."""
+        attention = self._attention(prefix + "attention.self.", hidden, mask)
+        hidden = self._project(prefix + "attention.output.", attention, skip=hidden)
+        inner = self._matmul(prefix + "intermediate.dense.weight", hidden)
+        inner = self._node("BiasGelu", [inner, self._copied(prefix + "intermediate.dense.bias")])
+        return self._project(prefix + "output.", inner, skip=hidden)
+
+    def _attention(self, prefix: str, hidden: str, mask: str) -> str:
+        """Multi-head self-attention; query, key and value are one product."""
+        parts = [prefix + part for part in ("query", "key", "value")]
+        weight = self._weight(prefix + "qkv", np.concatenate([self._read(p + ".weight").T for p in parts], axis=1))
+        bias = self._weight(prefix + "qkv.bias", np.concatenate([self._read(p + ".bias") for p in parts]))
+        heads = self._config.num_attention_heads
+        return self._node("Attention", [hidden, weight, bias, mask], num_heads=heads)
+
+    def _project(self, prefix: str, inner: str, *, skip: str) -> str:
+        """Back to the hidden size; bias, the layer's input and the normalisation in one node."""
+        product = self._matmul(prefix + "dense.weight", inner)
+        inputs = [product, skip, *self._norm(prefix + "LayerNorm."), self._copied(prefix + "dense.bias")]
+        return self._node("SkipLayerNormalization", inputs, epsilon=self._config.layer_norm_eps)
+
+    def _matmul(self, name: str, inner: str) -> str:
+        return self._node("MatMul", [inner, self._weight(name, self._read(name).T)], domain="")
+
+    def _norm(self, prefix: str) -> list[str]:
+        return [self._copied(prefix + "weight"), self._copied(prefix + "bias")]
+
+    def _copied(self, name: str) -> str:
+        return self._weight(name, self._read(name))
+
+    def _read(self, name: str) -> Weights:
+        tensor: npt.NDArray[Any] = self._weights.get_tensor(self._prefix + name)
+        return tensor.astype(np.float32, copy=False)
+
+    def _weight(self, name: str, array: Weights) -> str:
+        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape)
+        tensor.data_location = TensorProto.EXTERNAL
+        place = {"location": DATA_FILE, "offset": self._data.tell(), "length": array.nbytes}
+        for key, value in place.items():
+            tensor.external_data.add(key=key, value=str(value))
+        self._data.write(np.ascontiguousarray(array).data)
+        self._initializers.append(tensor)
+        return name
+
+    def _node(self, op: str, inputs: list[str], *, outputs: int = 1, domain: str = FUSED, **attributes: Any) -> str:
+        """Append a node; gives the name of its first output."""
+        names = [f"{len(self._nodes)}.{op}.{index}" for index in range(outputs)]
+        self._nodes.append(helper.make_node(op, inputs, names, domain=domain, **attributes))
+        return names[0]

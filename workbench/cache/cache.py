@@ -1,0 +1,197 @@
+"""What may be answered from memory: the exact tier, then the semantic one.
+
+A fault here is a bypass with a warning, never a failed request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from workbench.cache.policy import Policy, Refuse, Serve
+from workbench.cache.question import Question
+from workbench.cache.store import Entry, Neighbour, Store, Vector
+from workbench.errors import EmbeddingError, StoreError
+
+log = logging.getLogger(__name__)
+
+Semantic = Literal["on", "shadow", "off"]
+"""Whether questions are matched by meaning; `shadow` observes and never serves."""
+
+Embed = Callable[[str], Awaitable[Vector | None]]
+"""Text to unit vector; None when the text is longer than the embedder's window."""
+
+NEIGHBOURS = 4
+"""How many of the nearest are considered: the nearest may be refused by a guard, the next may not."""
+
+CHANGES_EVERY_S = 0.5
+"""How often the store is asked what other processes changed: half of the promised second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A stored reply that answers the question; `decision` says why, for a semantic hit."""
+
+    entry: Entry
+    tier: Literal["exact", "semantic"]
+    similarity: float = 1.0
+    decision: Serve | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """Nothing stored may answer it. `reason` names why not by meaning; `vector` is the question's, to be stored.
+
+    `candidate` is the nearest entry that was refused, if there was one, and `decision` why.
+    """
+
+    reason: str
+    vector: Vector | None = None
+    candidate: Neighbour | None = None
+    decision: Serve | Refuse | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bypass:
+    """The cache was not asked, or failed; nothing is stored unless `store` says so."""
+
+    reason: str
+    store: bool = False
+
+
+class SemanticCache:
+    """Looks questions up in a store, with a bounded exact tier in memory in front of it."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        memory: Store | None,
+        embed: Embed | None,
+        policy: Policy,
+        ttl_s: float,
+        timeout_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.store = store
+        self.policy = policy
+        self._memory = memory
+        self._embed = embed
+        self._ttl_s = ttl_s
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._changes_at = 0.0
+        self._generation = 0  # counts removals, so that a racing read does not bring a removed entry back
+
+    async def lookup(self, tenant: str, question: Question, *, semantic: Semantic = "on") -> Hit | Miss | Bypass:
+        """The stored reply for this question, or why there is none."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                if entry := await self._exact(tenant, question.digest):
+                    return Hit(entry, "exact")
+                return await self._by_meaning(tenant, question, semantic)
+        except (StoreError, EmbeddingError, TimeoutError) as error:
+            log.warning("cache.lookup_failed error=%r", error)
+            return Bypass("cache-fault")
+
+    async def insert(
+        self, tenant: str, question: Question, payload: bytes, *, model: str, vector: Vector | None
+    ) -> Entry | None:
+        """Store a reply; with a vector it may also be served by meaning. None when the store failed."""
+        now = self._clock()
+        entry = Entry(
+            digest=question.digest,
+            payload=payload,
+            model=model,
+            created_s=now,
+            expires_s=now + self._ttl_s,
+            scope=question.scope if vector is not None else "",
+            outer_scope=question.outer_scope if vector is not None else "",
+            text=question.text or "",
+            turns=question.turns if vector is not None else (),
+            vector=vector,
+        )
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self.store.put(tenant, entry)
+                await self._remember(tenant, entry)
+        except (StoreError, TimeoutError) as error:
+            log.warning("cache.insert_failed error=%r", error)
+            return None
+        return entry
+
+    async def delete(self, tenant: str, id: str) -> Entry | None:
+        """Remove an entry from every tier; raises `StoreError`."""
+        entry = await self.store.delete(tenant, id)
+        await self._forget(tenant, id)
+        return entry
+
+    async def discard(self, tenant: str, id: str) -> None:
+        """Remove an entry that turned out unreadable; a fault of the store is logged, not raised."""
+        try:
+            await self.delete(tenant, id)
+        except StoreError as error:
+            log.warning("cache.discard_failed id=%s error=%r", id, error)
+
+    async def withdraw(self, tenant: str, id: str) -> Entry | None:
+        """Serve an entry by meaning no more; raises `StoreError`."""
+        entry = await self.store.withdraw(tenant, id)
+        await self._forget(tenant, id)
+        return entry
+
+    async def _exact(self, tenant: str, digest: str) -> Entry | None:
+        if self._memory is None:
+            return await self.store.get(tenant, digest)
+        await self._notice_changes()
+        if entry := await self._memory.get(tenant, digest):
+            return entry
+        generation = self._generation
+        entry = await self.store.get(tenant, digest)
+        if entry and generation == self._generation:
+            await self._memory.put(tenant, entry)
+        return entry
+
+    async def _by_meaning(self, tenant: str, question: Question, semantic: Semantic) -> Hit | Miss:
+        if semantic == "off" or self._embed is None:
+            return Miss("semantic-off")
+        if question.text is None or question.reason:
+            return Miss(question.reason or "no-user-question")
+        vector = await self._embed(question.text)
+        if vector is None:
+            return Miss("too-long")
+        neighbours = await self.store.nearest(tenant, question.scope, vector, k=NEIGHBOURS)
+        return self._decide(question.text, vector, neighbours, semantic)
+
+    def _decide(self, text: str, vector: Vector, neighbours: list[Neighbour], semantic: Semantic) -> Hit | Miss:
+        nearest: Miss | None = None
+        for neighbour in neighbours:
+            decision = self.policy.decide(text, neighbour.entry.text, neighbour.similarity)
+            match decision:
+                case Serve() if semantic == "on":
+                    return Hit(neighbour.entry, "semantic", neighbour.similarity, decision)
+                case Serve():
+                    return Miss("shadow", vector, neighbour, decision)
+                case Refuse(reason=reason):
+                    nearest = nearest or Miss(reason, vector, neighbour, decision)
+        return nearest or Miss("no-candidate", vector)
+
+    async def _remember(self, tenant: str, entry: Entry) -> None:
+        if self._memory:
+            await self._memory.put(tenant, entry)
+
+    async def _forget(self, tenant: str, id: str) -> None:
+        self._generation += 1
+        if self._memory:
+            await self._memory.delete(tenant, id)
+
+    async def _notice_changes(self) -> None:
+        now = time.monotonic()
+        if now - self._changes_at < CHANGES_EVERY_S:
+            return
+        self._changes_at = now
+        for tenant, digest in await self.store.changes():
+            await self._forget(tenant, digest[:16])

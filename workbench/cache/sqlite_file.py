@@ -1,0 +1,291 @@
+"""The entries in one SQLite file, for one thread; `SqliteStore` lets the event loop use it.
+
+Vectors are searched in memory and only the winners are read from the file. Every transaction of our own first takes
+over what other processes did, and afterwards skips what it wrote itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from workbench.cache.sqlite_replica import Replica, read_marks, snapshot
+from workbench.cache.sqlite_schema import entry_of, file_number, open_database, row_of, unusable
+from workbench.cache.store import Entry, Neighbour, StoreStats, Vector
+from workbench.cache.vectors import check_vector
+from workbench.errors import StoreUnusable
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.5
+"""How often `nearest` looks for what other processes added."""
+
+FLUSH_EVERY_S = 60.0
+"""How often the times of last use are written: a killed process forgets at most these."""
+
+UNOPENED = -1
+
+
+class SqliteFile:
+    """What `Store` promises, without the waiting; every method may raise `sqlite3.Error`, `OSError`, `StoreError`."""
+
+    def __init__(self, path: Path, *, max_bytes: int, clock: Callable[[], float], fingerprint: str) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._fingerprint = fingerprint
+        self._replica = Replica(fingerprint=fingerprint)
+        self._uses: dict[int, float] = {}  # by seq, not yet in the file
+        self._last_use_s = 0.0
+        self._flushed_s = clock()
+        self._looked_s = clock()
+        self._file_number = UNOPENED
+
+    def open(self) -> None:
+        """Open or create the file and load its vectors; raises `StoreUnusable`."""
+        self._db = open_database(self._path)
+        try:
+            self._db.create_function("contains", 2, _contains, deterministic=True)
+            self._replica.start(self._db)
+            latest = self._db.execute("SELECT MAX(used_s) FROM uses").fetchone()[0]
+        except sqlite3.Error as error:
+            self._db.close()
+            raise unusable(self._path, f"is damaged ({error})") from error
+        self._last_use_s = latest or 0.0
+        self._file_number = file_number(self._path)
+
+    def close(self) -> None:
+        """Write the times of last use, and let go of the file."""
+        if self._file_number == UNOPENED:
+            return
+        if file_number(self._path) == self._file_number:  # else there is nothing left to write to
+            self._flush_quietly()
+        self._db.close()
+        self._file_number = UNOPENED
+
+    # ── the store's methods ─────────────────────────────────────────────────────────────────────────────────
+
+    def get(self, tenant: str, digest: str) -> Entry | None:
+        """The entry with this digest, as it is in the file now."""
+        self._follow_the_path()
+        rows = self._db.execute(
+            "SELECT * FROM entries WHERE tenant = ? AND digest = ? AND expires_s > ?", (tenant, digest, self._clock())
+        )
+        row = rows.fetchone()
+        if row is None:
+            return None
+        self._used(row["seq"])
+        return self._hand_out(row)
+
+    def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
+        """At most `k` entries of this scope, the most similar first."""
+        check_vector(vector)
+        self._follow_the_path()
+        if abs(self._clock() - self._looked_s) >= LOOK_EVERY_S:
+            self._look()
+        while nearest := self._replica.index.nearest(tenant, scope, vector, k=k):
+            rows = {seq: row for seq, _ in nearest if (row := self._searchable(seq))}
+            if len(rows) == len(nearest):
+                self._used(nearest[0][0])
+                return [Neighbour(self._hand_out(rows[seq]), similarity) for seq, similarity in nearest]
+            for seq in {seq for seq, _ in nearest} - rows.keys():
+                self._replica.index.remove(seq)
+            for row in self._expired("SELECT seq FROM entries WHERE expires_s <= ?"):
+                self._replica.index.remove(row["seq"])
+        return []
+
+    def put(self, tenant: str, entry: Entry) -> None:
+        """Store it; on return it survives the end of this process, however it ends."""
+        if entry.vector is not None:
+            check_vector(entry.vector)
+        seq = None
+        with self._writing() as removed:
+            removed += self._expired("DELETE FROM entries WHERE expires_s <= ? RETURNING seq, tenant, digest")
+            removed += self._db.execute(
+                "DELETE FROM entries WHERE tenant = ? AND digest = ? RETURNING seq, tenant, digest",
+                (tenant, entry.digest),
+            )
+            if entry.size_bytes <= self._max_bytes:
+                seq = self._insert(tenant, entry)
+                removed += self._make_room(seq)
+        if seq is not None:
+            self._replica.handed_out.add((tenant, entry.digest))
+            if entry.vector is not None and entry.scope:
+                self._replica.index.add(seq, tenant, entry.scope, entry.vector)
+
+    def delete(self, tenant: str, id: str) -> Entry | None:
+        """Remove an entry and return it."""
+        with self._writing() as removed:
+            row = self._named(tenant, id)
+            if row is None:
+                return None
+            self._db.execute("DELETE FROM entries WHERE seq = ?", (row["seq"],))
+            removed.append(row)
+        return entry_of(row, self._fingerprint)
+
+    def withdraw(self, tenant: str, id: str) -> Entry | None:
+        """Take an entry's vector and scope away and return the rest."""
+        with self._writing():
+            row = self._named(tenant, id)
+            if row is None:
+                return None
+            entry = replace(entry_of(row, self._fingerprint), scope="", vector=None)
+            self._db.execute(
+                "UPDATE entries SET scope = '', vector = NULL, size_bytes = ? WHERE seq = ?",
+                (entry.size_bytes, row["seq"]),
+            )
+        self._replica.index.remove(row["seq"])
+        return entry
+
+    def entries(self, tenant: str, *, query: str, limit: int) -> list[Entry]:
+        """The newest entries whose text contains `query`, whatever its case."""
+        self._follow_the_path()
+        # The pluses keep SQLite off the indexes, so that it walks from the newest on and stops at the limit.
+        rows = self._db.execute(
+            "SELECT * FROM entries WHERE +tenant = ? AND +expires_s > ? AND contains(text, ?)"
+            " ORDER BY seq DESC LIMIT ?",
+            (tenant, self._clock(), query.casefold(), max(limit, 0)),
+        )
+        return [entry_of(row, self._fingerprint) for row in rows]
+
+    def stats(self) -> StoreStats:
+        """How full it is, without what has expired."""
+        self._follow_the_path()
+        with snapshot(self._db):
+            total = self._db.execute("SELECT entries, size_bytes FROM totals").fetchone()
+            expired = [
+                row["size_bytes"] for row in self._expired("SELECT size_bytes FROM entries WHERE expires_s <= ?")
+            ]
+        return StoreStats(total["entries"] - len(expired), total["size_bytes"] - sum(expired), self._max_bytes)
+
+    def changes(self) -> frozenset[tuple[str, str]]:
+        """What other processes replaced, removed or withdrew since the last call."""
+        self._follow_the_path()
+        self._look()
+        changed = frozenset(self._replica.changed)
+        self._replica.changed.clear()
+        self._replica.handed_out -= changed
+        return changed
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _hand_out(self, row: sqlite3.Row) -> Entry:
+        self._replica.handed_out.add((row["tenant"], row["digest"]))
+        return entry_of(row, self._fingerprint)
+
+    def _used(self, seq: int) -> None:
+        self._uses[seq] = self._next_use_s()
+        if abs(self._clock() - self._flushed_s) >= FLUSH_EVERY_S:
+            self._flush_quietly()
+
+    def _next_use_s(self) -> float:
+        """Now, and always later than the last, so that the order of uses is never in doubt."""
+        self._last_use_s = max(self._clock(), self._last_use_s + 1e-6)
+        return self._last_use_s
+
+    def _searchable(self, seq: int) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = self._db.execute(
+            "SELECT * FROM entries WHERE seq = ? AND expires_s > ? AND vector IS NOT NULL", (seq, self._clock())
+        ).fetchone()
+        return row
+
+    def _named(self, tenant: str, id: str) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = self._db.execute(
+            "SELECT * FROM entries WHERE tenant = ? AND digest BETWEEN ? AND ? AND substr(digest, 1, 16) = ?"
+            " AND expires_s > ? ORDER BY digest LIMIT 1",
+            (tenant, id, id + "\U0010ffff", id, self._clock()),
+        ).fetchone()
+        return row
+
+    def _expired(self, statement: str) -> list[sqlite3.Row]:
+        return self._db.execute(statement, (self._clock(),)).fetchall()
+
+    def _insert(self, tenant: str, entry: Entry) -> int:
+        inserted = self._db.execute(
+            "INSERT INTO entries (tenant, digest, model, created_s, expires_s, size_bytes, scope, outer_scope,"
+            " fingerprint, vector, text, turns, payload) VALUES (:tenant, :digest, :model, :created_s, :expires_s,"
+            " :size_bytes, :scope, :outer_scope, :fingerprint, :vector, :text, :turns, :payload) RETURNING seq",
+            row_of(tenant, entry, self._fingerprint),
+        )
+        seq: int = inserted.fetchone()["seq"]
+        self._db.execute("INSERT INTO uses (seq, used_s) VALUES (?, ?)", (seq, self._next_use_s()))
+        return seq
+
+    def _make_room(self, kept_seq: int) -> list[sqlite3.Row]:
+        """Remove the least recently used until the limit holds; `kept_seq` is what needs the room."""
+        excess_bytes = self._db.execute("SELECT size_bytes FROM totals").fetchone()[0] - self._max_bytes
+        if excess_bytes <= 0:
+            return []
+        self._flush_uses()
+        # CROSS JOIN makes SQLite walk `uses` in the order of its index instead of sorting everything.
+        oldest = self._db.execute(
+            "SELECT seq, size_bytes, tenant, digest FROM uses CROSS JOIN entries USING (seq)"
+            " WHERE seq <> ? ORDER BY used_s, seq",
+            (kept_seq,),
+        )
+        removed = []
+        while excess_bytes > 0 and (row := oldest.fetchone()):
+            removed.append(row)
+            excess_bytes -= row["size_bytes"]
+        oldest.close()
+        self._db.executemany("DELETE FROM entries WHERE seq = ?", [(row["seq"],) for row in removed])
+        return removed
+
+    def _flush_uses(self) -> None:
+        self._flushed_s = self._clock()
+        self._db.executemany(
+            "UPDATE uses SET used_s = MAX(used_s, ?) WHERE seq = ?",
+            [(used_s, seq) for seq, used_s in self._uses.items()],
+        )
+        self._uses.clear()
+
+    def _flush_quietly(self) -> None:
+        """Outside a transaction, where it is no reason to fail: only the order of eviction suffers."""
+        try:
+            with self._writing():
+                self._flush_uses()
+        except (sqlite3.Error, OSError, StoreUnusable) as error:
+            log.debug("store.last_use_not_written error=%r", error)
+
+    @contextmanager
+    def _writing(self) -> Iterator[list[sqlite3.Row]]:
+        """One transaction; the rows put into its list (seq, tenant, digest) are forgotten once they are removed."""
+        self._follow_the_path()
+        removed: list[sqlite3.Row] = []
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._look()  # what others wrote until here; from now on the file is ours alone
+            yield removed
+            marks = read_marks(self._db)
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._replica.skip_to(marks)
+        for row in removed:
+            self._replica.index.remove(row["seq"])
+            self._replica.handed_out.discard((row["tenant"], row["digest"]))
+            self._uses.pop(row["seq"], None)
+
+    def _look(self) -> None:
+        self._looked_s = self._clock()
+        self._replica.look(self._db)
+
+    def _follow_the_path(self) -> None:
+        """Start anew when somebody deleted or replaced the file: what is written to the old one is lost."""
+        if file_number(self._path) == self._file_number:
+            return
+        log.warning("store.file_replaced path=%s", self._path)
+        self._file_number = UNOPENED
+        self._db.close()
+        self._uses.clear()
+        self.open()
+
+
+def _contains(text: str, folded: str) -> bool:
+    return folded in text.casefold()

@@ -1,0 +1,111 @@
+"""What one process keeps of a shared SQLite file: its vectors, and how far it has read.
+
+Other processes' additions are found by `seq`, which only grows; what they replaced, removed or withdrew stands in
+the table `changes`. So a look costs what has changed, not what is there.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from workbench.cache.sqlite_schema import vector_of
+from workbench.cache.vectors import VectorIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How far the file goes, or is known: the highest `entries.seq` and `changes.id`."""
+
+    seq: int
+    change: int
+
+
+class Replica:
+    """The searchable vectors of one file, and the entries that other processes changed.
+
+    `handed_out` are the (tenant, digest) that a tier above may hold; `changed` those it should drop. Both are the
+    owner's to add to and to empty.
+    """
+
+    def __init__(self, *, fingerprint: str) -> None:
+        self.index = VectorIndex()
+        self.handed_out: set[tuple[str, str]] = set()
+        self.changed: set[tuple[str, str]] = set()
+        self._fingerprint = fingerprint
+        self._marks = Marks(0, 0)
+        self._data_version = 0
+
+    def start(self, database: sqlite3.Connection) -> None:
+        """Read a file for the first time; all that was handed out before came from another one."""
+        self.changed |= self.handed_out
+        self.handed_out.clear()
+        self._data_version = _data_version(database)
+        with snapshot(database):
+            self._reload(database)
+
+    def look(self, database: sqlite3.Connection) -> None:
+        """Take over what other processes did since the last look."""
+        data_version = _data_version(database)  # before the rows: what comes between is seen at the next look
+        if data_version == self._data_version:
+            return
+        with snapshot(database):
+            self._take_over(database)
+        self._data_version = data_version
+
+    def skip_to(self, marks: Marks) -> None:
+        """Call it after a transaction of our own that began with `look`: what it wrote needs no taking over."""
+        self._marks = marks
+
+    def _take_over(self, database: sqlite3.Connection) -> None:
+        rows = database.execute("SELECT * FROM changes WHERE id > ?", (self._marks.change,)).fetchall()
+        if read_marks(database).change - self._marks.change != len(rows):  # some were trimmed before we came
+            self.changed |= self.handed_out
+            self._reload(database)
+            return
+        for row in rows:
+            self.index.remove(row["seq"])
+            self.changed.add((row["tenant"], row["digest"]))
+        self._load(database, after_seq=self._marks.seq)
+
+    def _reload(self, database: sqlite3.Connection) -> None:
+        self.index.clear()
+        self._load(database, after_seq=0)
+
+    def _load(self, database: sqlite3.Connection, *, after_seq: int) -> None:
+        rows = database.execute(
+            "SELECT seq, tenant, scope, vector FROM entries"
+            " WHERE seq > ? AND fingerprint = ? AND vector IS NOT NULL AND scope <> ''",
+            (after_seq, self._fingerprint),
+        )
+        for row in rows:
+            self.index.add(row["seq"], row["tenant"], row["scope"], vector_of(row["vector"]))
+        self._marks = read_marks(database)
+
+
+@contextmanager
+def snapshot(database: sqlite3.Connection) -> Iterator[None]:
+    """Reads that see one state of the file; inside a transaction they do so anyway."""
+    if database.in_transaction:
+        yield
+        return
+    database.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if database.in_transaction:
+            database.execute("COMMIT")
+
+
+def read_marks(database: sqlite3.Connection) -> Marks:
+    """How far the file goes now."""
+    counters = dict(database.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+    return Marks(seq=counters.get("entries", 0), change=counters.get("changes", 0))
+
+
+def _data_version(database: sqlite3.Connection) -> int:
+    """A number that changes when, and only when, another connection has written."""
+    version: int = database.execute("PRAGMA data_version").fetchone()[0]
+    return version

@@ -1,0 +1,231 @@
+"""The SQLite file's format: how a file is recognised, created and brought up to date, and what a row holds.
+
+The version is SQLite's `user_version`, counted up by one with each migration; `application_id` says that the
+file is ours (https://www.sqlite.org/fileformat2.html#the_database_header).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from workbench.cache.store import Entry, Vector
+from workbench.errors import StoreUnusable
+
+APPLICATION_ID = 0x57424348  # "WBCH"
+
+BUSY_S = 5.0
+"""How long one process waits for another's write."""
+
+Migration = Sequence[str]
+"""The statements that lead from one version to the next."""
+
+FIRST_VERSION: Migration = (
+    # `seq` is never used again, so that "everything after seq" is what other processes added. The vector stands
+    # before the long columns: reading all vectors touches no payload.
+    """CREATE TABLE entries (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        model TEXT NOT NULL,
+        created_s REAL NOT NULL,
+        expires_s REAL NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        scope TEXT NOT NULL,
+        outer_scope TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        vector BLOB,
+        text TEXT NOT NULL,
+        turns TEXT NOT NULL,
+        payload BLOB NOT NULL,
+        UNIQUE (tenant, digest)
+    ) STRICT""",
+    "CREATE INDEX entries_by_expiry ON entries (expires_s)",
+    # A table of its own, since it is written often and entries are large.
+    "CREATE TABLE uses (seq INTEGER PRIMARY KEY, used_s REAL NOT NULL) STRICT",
+    "CREATE INDEX uses_by_time ON uses (used_s)",
+    "CREATE TABLE totals (entries INTEGER NOT NULL, size_bytes INTEGER NOT NULL) STRICT",
+    "INSERT INTO totals VALUES (0, 0)",
+    # What was replaced, removed or withdrawn; `id` has no gaps, so that a reader sees when some are trimmed.
+    """CREATE TABLE changes (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        seq INTEGER NOT NULL,
+        tenant TEXT NOT NULL,
+        digest TEXT NOT NULL
+    ) STRICT""",
+    # Triggers keep the books, so that they are right whoever writes, even by hand.
+    """CREATE TRIGGER entry_added AFTER INSERT ON entries BEGIN
+        UPDATE totals SET entries = entries + 1, size_bytes = size_bytes + NEW.size_bytes;
+    END""",
+    """CREATE TRIGGER entry_removed AFTER DELETE ON entries BEGIN
+        UPDATE totals SET entries = entries - 1, size_bytes = size_bytes - OLD.size_bytes;
+        DELETE FROM uses WHERE seq = OLD.seq;
+        INSERT INTO changes (seq, tenant, digest) VALUES (OLD.seq, OLD.tenant, OLD.digest);
+    END""",
+    """CREATE TRIGGER entry_changed AFTER UPDATE ON entries BEGIN
+        UPDATE totals SET size_bytes = size_bytes + NEW.size_bytes - OLD.size_bytes;
+        INSERT INTO changes (seq, tenant, digest) VALUES (OLD.seq, OLD.tenant, OLD.digest);
+    END""",
+    # A process that missed more than these reads everything anew.
+    """CREATE TRIGGER change_noted AFTER INSERT ON changes BEGIN
+        DELETE FROM changes WHERE id <= NEW.id - 10000;
+    END""",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (FIRST_VERSION,)
+"""In order; number n leads from version n to n + 1, and a new file starts at 0. Only ever append."""
+
+
+def open_database(path: Path, *, migrations: Sequence[Migration] = MIGRATIONS) -> sqlite3.Connection:
+    """A connection to the file, created or migrated when needed, that commits only when told.
+
+    Raises `StoreUnusable` when the file is not ours, newer, or cannot be read; it is left as it was.
+    """
+    try:
+        if _is_new(path):
+            _create_empty(path)
+        else:
+            _check(path, len(migrations))
+        return _connect(path, migrations)
+    except (sqlite3.Error, OSError) as error:
+        raise unusable(path, f"cannot be used ({error})") from error
+
+
+def unusable(path: Path, seen: str) -> StoreUnusable:
+    """The error to raise, with what the user can do."""
+    return StoreUnusable(
+        f"{path} {seen}; expected a cache file of this program, or none. It was left as it is: "
+        "move or delete it to start with an empty cache, or name another file with --store sqlite:///path"
+    )
+
+
+def _is_new(path: Path) -> bool:
+    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
+
+
+def _create_empty(path: Path) -> None:
+    """An empty file that only its owner may read: it will hold prompts. SQLite gives its WAL the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+
+
+def _check(path: Path, newest: int) -> None:
+    """Look without touching: `immutable` takes no locks and leaves no -wal or -shm behind.
+
+    Reading the header with `open` would be shorter, but closing it drops the locks of any other connection that
+    this process has to the file (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    try:
+        (application_id,) = database.execute("PRAGMA application_id").fetchone()
+        version = _version(database)
+    finally:
+        database.close()
+    if application_id != APPLICATION_ID:
+        raise unusable(path, "is an SQLite file of another program")
+    _check_version(path, version, newest)
+
+
+def _check_version(path: Path, version: int, newest: int) -> None:
+    if version > newest:
+        raise unusable(path, f"was written by a newer version of this program (format {version}, known: {newest})")
+
+
+def _connect(path: Path, migrations: Sequence[Migration]) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    try:
+        database.row_factory = sqlite3.Row
+        # With a WAL this survives a killed process: what is committed lies in the system's hands. A power cut may
+        # lose the last commits, never the file; a sync for each of them would buy nothing that a cache needs.
+        database.execute("PRAGMA synchronous = NORMAL")
+        if _version(database) < len(migrations):
+            _migrate(database, migrations)
+        _check_version(path, _version(database), len(migrations))
+        if database.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise unusable(path, "lies in a folder where SQLite cannot share memory (a network drive?)")
+        database.execute("PRAGMA journal_size_limit = 16777216")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _migrate(database: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
+    """Apply what is missing, all or nothing, alone with the file.
+
+    Not in WAL mode: the version must lie in the file itself, where an older program looks for it.
+    """
+    if _version(database) > 0:
+        database.execute("PRAGMA journal_mode = DELETE")
+    database.execute("BEGIN EXCLUSIVE")
+    try:
+        for number in range(_version(database), len(migrations)):  # none, when another process was faster
+            for statement in migrations[number]:
+                database.execute(statement)
+            database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            database.execute(f"PRAGMA user_version = {number + 1}")
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _version(database: sqlite3.Connection) -> int:
+    version: int = database.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def file_number(path: Path) -> int:
+    """The inode, or 0 when there is none to be seen: it tells when the file was deleted or replaced."""
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return 0
+
+
+def entry_of(row: sqlite3.Row, fingerprint: str) -> Entry:
+    """The entry in a row of `entries`; with another embedder's vector it answers identical requests only."""
+    ours = row["vector"] is None or row["fingerprint"] == fingerprint
+    return Entry(
+        digest=row["digest"],
+        payload=row["payload"],
+        model=row["model"],
+        created_s=row["created_s"],
+        expires_s=row["expires_s"],
+        scope=row["scope"] if ours else "",
+        outer_scope=row["outer_scope"],
+        text=row["text"],
+        turns=tuple(json.loads(row["turns"])),
+        vector=vector_of(row["vector"]) if ours and row["vector"] is not None else None,
+    )
+
+
+def row_of(tenant: str, entry: Entry, fingerprint: str) -> dict[str, str | bytes | float | None]:
+    """The columns of `entries` for an entry, but for `seq`."""
+    return {
+        "tenant": tenant,
+        "digest": entry.digest,
+        "model": entry.model,
+        "created_s": entry.created_s,
+        "expires_s": entry.expires_s,
+        "size_bytes": entry.size_bytes,
+        "scope": entry.scope,
+        "outer_scope": entry.outer_scope,
+        "fingerprint": fingerprint,
+        "vector": None if entry.vector is None else entry.vector.astype("<f4").tobytes(),
+        "text": entry.text,
+        "turns": json.dumps(entry.turns),
+        "payload": entry.payload,
+    }
+
+
+def vector_of(blob: bytes) -> Vector:
+    """Little-endian float32, as `row_of` writes them."""
+    return np.frombuffer(blob, "<f4")

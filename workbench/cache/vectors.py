@@ -1,0 +1,114 @@
+"""Which vectors of a scope lie nearest, exactly: one matrix a scope, one product a question.
+
+The vectors here are a copy of what a store holds, never the truth.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from workbench.cache.store import Vector
+from workbench.errors import StoreError
+
+ROUNDING = 1e-4
+"""More than float32 can err in a dot product of unit vectors of any usual dimension."""
+
+
+class _Place(NamedTuple):
+    """Vectors of different dimensions (another embedder's) never meet."""
+
+    tenant: str
+    scope: str
+    dimension: int
+
+
+class VectorIndex:
+    """Vectors by tenant and scope. A key is the store's own number for an entry; a higher one is newer."""
+
+    def __init__(self) -> None:
+        self._groups: dict[_Place, _Group] = {}
+        self._places: dict[int, _Place] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def add(self, key: int, tenant: str, scope: str, vector: Vector) -> None:
+        """Hold a copy of a vector, shape (d,), unit length; it replaces the one with the same key."""
+        self.remove(key)
+        place = _Place(tenant, scope, vector.size)
+        if place not in self._groups:
+            self._groups[place] = _Group(vector.size)
+        self._groups[place].add(key, vector)
+        self._places[key] = place
+
+    def remove(self, key: int) -> None:
+        """Forget a vector; one that is not there is no fault."""
+        place = self._places.pop(key, None)
+        if place is None:
+            return
+        group = self._groups[place]
+        group.remove(key)
+        if not group.keys:
+            del self._groups[place]
+
+    def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[tuple[int, float]]:
+        """(key, cosine) of the `k` nearest in this scope: the most similar first, of equals the newest."""
+        group = self._groups.get(_Place(tenant, scope, vector.size))
+        return group.nearest(vector, k) if group and k > 0 else []
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._groups.clear()
+        self._places.clear()
+
+
+class _Group:
+    """One scope's vectors: the rows before `len(keys)` are in use, in no order."""
+
+    __slots__ = ("_row_of", "_rows", "keys")
+
+    def __init__(self, dimension: int) -> None:
+        self.keys: list[int] = []
+        self._row_of: dict[int, int] = {}
+        # One row at first: most scopes hold one entry only, and there may be very many scopes.
+        self._rows = np.empty((1, dimension), np.float32)
+
+    def add(self, key: int, vector: Vector) -> None:
+        row = len(self.keys)
+        if row == len(self._rows):
+            self._rows = np.concatenate((self._rows, np.empty_like(self._rows)))
+        self._rows[row] = vector
+        self._row_of[key] = row
+        self.keys.append(key)
+
+    def remove(self, key: int) -> None:
+        row, last = self._row_of.pop(key), self.keys.pop()
+        if key != last:
+            self.keys[row] = last
+            self._row_of[last] = row
+            self._rows[row] = self._rows[len(self.keys)]
+
+    def nearest(self, vector: Vector, k: int) -> list[tuple[int, float]]:
+        rows = self._rows[: len(self.keys)]
+        candidates = _candidates(rows @ vector, k)
+        # Again and in float64, since BLAS rounds a row's product by where the row lies: equals must come out equal.
+        similarities = (rows[candidates] * vector.astype(np.float64)).sum(axis=1).tolist()
+        found = zip(similarities, (self.keys[row] for row in candidates), strict=True)
+        return [(key, min(max(similarity, -1.0), 1.0)) for similarity, key in sorted(found, reverse=True)[:k]]
+
+
+def _candidates(scores: Vector, k: int) -> list[int]:
+    """The rows that may be among the best `k`, whatever the rounding."""
+    if len(scores) <= k:
+        return list(range(len(scores)))
+    least = scores[np.argpartition(scores, -k)[-k]]
+    candidates: list[int] = np.flatnonzero(scores >= least - ROUNDING).tolist()
+    return candidates
+
+
+def check_vector(vector: Vector) -> None:
+    """Refuse what would spoil a whole scope; raises `StoreError`."""
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise StoreError(f"the vector has shape {vector.shape} or is not finite; expected one row of finite numbers")

@@ -1,0 +1,155 @@
+"""What an operator asks for: metrics, totals, exchanges, entries, explanations, Thinkers. Needs the admin scope."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import ORJSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from workbench.cache.policy import Refuse, Serve
+from workbench.cache.store import Entry, Vector
+from workbench.errors import InvalidRequest, NotFound
+from workbench.proxy import payload
+from workbench.proxy.auth import Caller
+from workbench.proxy.services import Services, services
+from workbench.reply import Text
+
+
+def _admin(request: Request) -> Caller:
+    return services(request).gate.admit_admin(request)
+
+
+Admin = Annotated[Caller, Depends(_admin)]
+Serving = Annotated[Services, Depends(services)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+router = APIRouter()
+
+
+@router.get("/metrics")
+async def metrics(admin: Admin, serving: Serving) -> Response:
+    """Prometheus' text format."""
+    store = await serving.cache.store.stats()
+    body = serving.telemetry.metrics(
+        flights=len(serving.flights),
+        entries=store.entries,
+        store_bytes=store.size_bytes,
+        thinkers_up=sum(thinker.error is None for thinker in serving.pool.thinkers),
+    )
+    return Response(body, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/api/stats")
+async def stats(admin: Admin, serving: Serving) -> Response:
+    """Totals since the start, and how full the store is."""
+    store = asdict(await serving.cache.store.stats()) | {"url": serving.cache.store.url}
+    return ORJSONResponse(serving.telemetry.stats() | {"store": store, "embedder": serving.embedder})
+
+
+@router.get("/api/exchanges")
+async def exchanges(admin: Admin, serving: Serving, limit: Limit = 100) -> Response:
+    """The tenant's latest exchanges, newest first."""
+    return ORJSONResponse({"data": serving.telemetry.recent(admin.tenant, limit=limit)})
+
+
+@router.get("/api/entries")
+async def entries(admin: Admin, serving: Serving, q: str = "", limit: Limit = 100) -> Response:
+    """The tenant's newest entries whose question contains `q`."""
+    found = await serving.cache.store.entries(admin.tenant, query=q, limit=limit)
+    return ORJSONResponse({"data": [_entry(entry) for entry in found]})
+
+
+@router.delete("/api/entries/{id}")
+async def delete_entry(admin: Admin, serving: Serving, id: str) -> Response:
+    """Remove an entry; it is served to nobody any more."""
+    return ORJSONResponse({"deleted": _found(await serving.cache.delete(admin.tenant, id), id).id})
+
+
+@router.post("/api/entries/{id}/wrong")
+async def wrong(admin: Admin, serving: Serving, id: str) -> Response:
+    """Somebody saw it answer another question wrongly: it is served by meaning no more."""
+    return ORJSONResponse({"withdrawn": _found(await serving.cache.withdraw(admin.tenant, id), id).id})
+
+
+class Explain(BaseModel):
+    """Two questions to compare: `a` and `b`, or a stored entry's and `question`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    a: Annotated[str, Field(min_length=1)] | None = None
+    b: Annotated[str, Field(min_length=1)] | None = None
+    entry: str | None = None
+    question: Annotated[str, Field(min_length=1)] | None = None
+
+
+@router.post("/api/explain")
+async def explain(admin: Admin, serving: Serving, body: Explain) -> Response:
+    """Whether a reply to the one would be served for the other, and why; their scopes are taken as equal."""
+    a, b = await _two_questions(body, admin, serving)
+    one, other = await _vector(a, serving), await _vector(b, serving)
+    decision = serving.cache.policy.decide(b, a, float(one @ other))
+    return ORJSONResponse({"a": a, "b": b, **_decision(decision)})
+
+
+@router.get("/api/thinkers")
+async def thinkers(admin: Admin, serving: Serving) -> Response:
+    """Every Thinker: its models, how busy it is, and what is wrong with it."""
+    rows = [
+        {
+            "url": thinker.url,
+            "models": [asdict(model) for model in thinker.models],
+            "in_flight": thinker.in_flight,
+            "error": thinker.error,
+        }
+        for thinker in serving.pool.thinkers
+    ]
+    return ORJSONResponse({"data": rows})
+
+
+async def _two_questions(body: Explain, admin: Caller, serving: Services) -> tuple[str, str]:
+    match body:
+        case Explain(a=str(a), b=str(b), entry=None, question=None):
+            return a, b
+        case Explain(entry=str(id), question=str(b), a=None, b=None):
+            every = await serving.cache.store.entries(admin.tenant, limit=1_000_000)
+            return _found(next((entry for entry in every if entry.id == id), None), id).text, b
+        case _:
+            raise InvalidRequest("explain takes either `a` and `b`, or `entry` and `question`")
+
+
+async def _vector(text: str, serving: Services) -> Vector:
+    vector = await serving.embed(text) if serving.embed else None
+    if vector is None:
+        raise InvalidRequest("the text is longer than the embedder's window, or there is no embedder")
+    return vector
+
+
+def _decision(decision: Serve | Refuse) -> dict[str, Any]:
+    return {"served": isinstance(decision, Serve), "decision": asdict(decision)}
+
+
+def _found(entry: Entry | None, id: str) -> Entry:
+    if entry is None:
+        raise NotFound(f"there is no entry {id}; GET /api/entries lists them")
+    return entry
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    try:
+        reply = payload.decode(entry.payload)
+        text = "".join(block.text for block in reply.content if isinstance(block, Text))
+    except payload.UnreadablePayload:
+        text = ""
+    return {
+        "id": entry.id,
+        "question": entry.text,
+        "reply": text[:500],
+        "model": entry.model,
+        "created": entry.created_s,
+        "expires": entry.expires_s,
+        "size_bytes": entry.size_bytes,
+        "by_meaning": entry.vector is not None,
+    }

@@ -1,0 +1,206 @@
+"""create_app: the wiring, what is opened and closed with the server, and error → HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import httpx2
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from workbench.backend.backend import Backend
+from workbench.backend.pool import Pool
+from workbench.backend.urls import Timeouts, backend_for
+from workbench.cache.cache import SemanticCache
+from workbench.cache.embedder import Embedder, EmbeddingService
+from workbench.cache.memory_store import MemoryStore
+from workbench.cache.model_folder import minilm_folder
+from workbench.cache.policy import Policy, default_policy, load_policy
+from workbench.cache.sqlite_store import SqliteStore
+from workbench.cache.store import Store
+from workbench.errors import ConfigurationError, Forbidden, InvalidRequest, WorkbenchError
+from workbench.proxy import admin, routes
+from workbench.proxy.auth import Caller, Gate, KnownKey
+from workbench.proxy.envelope import envelope, error_response
+from workbench.proxy.exchange import Exchanger
+from workbench.proxy.flight import Flights
+from workbench.proxy.services import Limits, Services, request_id
+from workbench.proxy.sse import new_id
+from workbench.proxy.telemetry import Telemetry
+from workbench.proxy.tokens import TokenCounter
+from workbench.settings import Settings, data_folder
+
+OLLAMA_USUALLY = "127.0.0.1:11434"
+DISCOVERY_TIMEOUT_S = 1.0
+OnReady = Callable[[Services], None]
+
+
+def create_app(settings: Settings, *, on_ready: OnReady | None = None) -> FastAPI:
+    """The server as an ASGI app; `on_ready` is called once it can serve.
+
+    Raises `ConfigurationError` here for what can be known before anything is opened, else at its start-up.
+    """
+    gate = _gate(settings)
+    policy = load_policy(settings.policy) if settings.policy else default_policy()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app.state.services = await _open(settings, gate, policy, stack)
+            if on_ready:
+                on_ready(app.state.services)
+            yield
+
+    app = FastAPI(title="Self-host workbench", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(routes.router)
+    app.include_router(admin.router)
+    app.add_exception_handler(WorkbenchError, _workbench_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(Exception, _unexpected_error)
+    app.add_middleware(FrontDoor, gate=gate)
+    return app
+
+
+# ── the wiring ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExitStack) -> Services:
+    embedding = _embedding(settings, policy)
+    if embedding:
+        stack.push_async_callback(embedding.close)
+    store = _store(settings, fingerprint=embedding.embedder.fingerprint if embedding else "")
+    await store.open()
+    stack.push_async_callback(store.close)
+    pool = await stack.enter_async_context(Pool(await _backends(settings), refresh_every_s=settings.refresh_every_s))
+    flights = await stack.enter_async_context(Flights())
+    in_front = settings.memory_max_bytes and not isinstance(store, MemoryStore)
+    cache = SemanticCache(
+        store,
+        memory=MemoryStore(max_bytes=settings.memory_max_bytes) if in_front else None,
+        embed=embedding.embed if embedding else None,
+        policy=policy,
+        ttl_s=settings.ttl_s,
+        timeout_s=settings.cache_timeout_s,
+    )
+    tokens = TokenCounter()
+    return Services(
+        gate=gate,
+        pool=pool,
+        cache=cache,
+        embed=embedding.embed if embedding else None,
+        embedder=embedding.embedder.card.name if embedding else "",
+        semantic=settings.semantic,
+        flights=flights,
+        exchanger=Exchanger(cache, pool, flights, tokens, semantic=settings.semantic),
+        tokens=tokens,
+        telemetry=Telemetry(keep=settings.recent_exchanges),
+        limits=Limits(settings.body_max_bytes, settings.headers_after_s, settings.ping_every_s),
+    )
+
+
+def _gate(settings: Settings) -> Gate:
+    keys = [KnownKey.of(key.secret.get_secret_value(), Caller(key.tenant, key.scope)) for key in settings.all_keys()]
+    return Gate(keys=keys, bound_host=settings.host, allowed_hosts=settings.allowed_hosts)
+
+
+def _embedding(settings: Settings, policy: Policy) -> EmbeddingService | None:
+    if settings.semantic == "off":
+        return None
+    folder = settings.embedder or minilm_folder(data_folder() / "embedders")
+    embedder = Embedder(folder)
+    policy.check(embedder.fingerprint)
+    return EmbeddingService(embedder)
+
+
+def _store(settings: Settings, *, fingerprint: str) -> Store:
+    scheme, _, rest = settings.store.partition(":")
+    if scheme == "memory":
+        return MemoryStore(max_bytes=settings.store_max_bytes)
+    if scheme == "sqlite" and rest.startswith("///") and rest != "///":
+        path = Path(rest.removeprefix("///")).expanduser()
+        return SqliteStore(path, max_bytes=settings.store_max_bytes, fingerprint=fingerprint)
+    raise ConfigurationError(f"store {settings.store!r} makes no sense; accepted is sqlite:///path or memory:")
+
+
+async def _backends(settings: Settings) -> list[Backend]:
+    timeouts = Timeouts(settings.connect_timeout_s, settings.first_event_timeout_s, settings.idle_timeout_s)
+    make = partial(backend_for, timeouts=timeouts, num_ctx=settings.num_ctx, keep_alive=settings.keep_alive)
+    return [make(url) for url in settings.thinkers or [await _discover(settings.ollama_host)]]
+
+
+async def _discover(ollama_host: str) -> str:
+    """A running Ollama that has a model, on its usual address; else the embedded model."""
+    host = ollama_host.removeprefix("http://").rstrip("/").replace("0.0.0.0", "127.0.0.1") or OLLAMA_USUALLY  # noqa: S104  # what OLLAMA_HOST holds when Ollama listens everywhere
+    if ":" not in host:
+        host += ":11434"
+    try:
+        async with httpx2.AsyncClient(timeout=DISCOVERY_TIMEOUT_S, trust_env=False) as client:
+            tags = (await client.get(f"http://{host}/api/tags")).json()
+    except (httpx2.HTTPError, ValueError):
+        return "embedded:"
+    return f"ollama+http://{host}" if tags.get("models") else "embedded:"
+
+
+# ── the front door, and error → HTTP ────────────────────────────────────────────────────────────────────────
+
+
+class FrontDoor:
+    """Gives every request its id, and turns away what is not meant for this host."""
+
+    def __init__(self, app: ASGIApp, *, gate: Gate) -> None:
+        self._app = app
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass HTTP requests on, with ``request-id`` on every response."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        id = new_id("req")
+        scope.setdefault("state", {})["request_id"] = id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"request-id", id.encode())]
+            await send(message)
+
+        try:
+            self._gate.check_host(Request(scope))
+        except Forbidden as error:
+            await error_response(error, request_id=id)(scope, receive, send_with_id)
+        else:
+            await self._app(scope, receive, send_with_id)
+
+
+async def _workbench_error(request: Request, error: Exception) -> Response:
+    return error_response(error, request_id=request_id(request))
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    """A wrong query or admin body, in the API's own form."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class alone
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:])
+    return error_response(InvalidRequest(f"{where}: {first['msg']}"), request_id=request_id(request))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """What the router itself refuses: an unknown path, a wrong method."""
+    assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class alone
+    if error.status_code == 404:
+        return error_response(routes.no_such_route(request), request_id=request_id(request))
+    body = envelope("invalid_request_error", str(error.detail), request_id=request_id(request))
+    return Response(body, error.status_code, error.headers, media_type="application/json")
+
+
+async def _unexpected_error(request: Request, error: Exception) -> Response:
+    """A fault of ours: the log has the traceback, the client has an id to quote."""
+    body = envelope("api_error", "internal error; the server's log says more", request_id=request_id(request))
+    return Response(body, 500, media_type="application/json")

@@ -1,0 +1,183 @@
+"""The Messages API's routes, and what the CLI and load balancers ask for besides."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from workbench.backend.backend import Model
+from workbench.canonical import canonicalise
+from workbench.errors import InvalidRequest, NotFound, RequestTooLarge, WorkbenchError
+from workbench.messages import parse_prompt
+from workbench.proxy.auth import Caller
+from workbench.proxy.envelope import error_response, status_and_type
+from workbench.proxy.exchange import LARGE_BODY_BYTES, Control, Incoming, Live, NotCached, Replayed, read_request
+from workbench.proxy.live import STREAM_HEADERS, LiveJson, LiveStream
+from workbench.proxy.services import Services, request_id, services
+from workbench.proxy.sse import reply_json, reply_stream
+from workbench.proxy.telemetry import Exchange
+
+router = APIRouter()
+
+CONTROLS: tuple[Control, ...] = ("no-store", "no-cache", "only-if-cached")
+UNKNOWN_DATE = "1970-01-01T00:00:00Z"
+"""What the API says of a model whose release date is not known."""
+
+
+@router.post("/v1/messages")
+async def messages(request: Request) -> Response:
+    """Answer a Messages request, from memory or from a Thinker, as a stream or as JSON."""
+    serving = services(request)
+    exchange = Exchange(id=request_id(request), tenant="", model="", stream=False)
+    try:
+        response = await _answer(request, serving, exchange)
+    except WorkbenchError as error:
+        response = _refused(error, exchange)
+    if not isinstance(response, LiveJson | LiveStream):
+        serving.telemetry.record(exchange)
+    if request.headers.get("x-server-timing"):
+        response.headers["server-timing"] = exchange.server_timing
+    return response
+
+
+async def _answer(request: Request, serving: Services, exchange: Exchange) -> Response:
+    caller = serving.gate.admit(request)
+    exchange.tenant = caller.tenant
+    incoming = await _read(request, serving, caller)
+    exchange.model, exchange.stream = incoming.request.model, incoming.request.stream
+    exchange.mark("parse")
+    match await serving.exchanger.answer(incoming, exchange):
+        case Replayed(reply) if exchange.stream:
+            return Response(reply_stream(reply), headers=STREAM_HEADERS | exchange.headers)
+        case Replayed(reply):
+            return Response(reply_json(reply), headers=exchange.headers, media_type="application/json")
+        case Live(reader) if exchange.stream:
+            limits = serving.limits
+            return LiveStream(
+                reader,
+                exchange,
+                on_end=serving.telemetry.record,
+                headers_after_s=limits.headers_after_s,
+                ping_every_s=limits.ping_every_s,
+            )
+        case Live(reader):
+            return LiveJson(reader, exchange, on_end=serving.telemetry.record)
+
+
+async def _read(request: Request, serving: Services, caller: Caller) -> Incoming:
+    asked = request.headers.get("x-cache-control")
+    control = next((known for known in CONTROLS if known == asked), None)
+    if asked and control is None:
+        raise InvalidRequest(f"x-cache-control: {asked!r} is not known; there is {', '.join(CONTROLS)}")
+    body = await _body(request, limit_bytes=serving.limits.body_max_bytes)
+    return Incoming(
+        request=await read_request(body),
+        caller=caller,
+        control=control,
+        agent_id=request.headers.get("x-claude-code-agent-id"),
+        is_large=len(body) > LARGE_BODY_BYTES,
+    )
+
+
+def _refused(error: WorkbenchError, exchange: Exchange) -> Response:
+    exchange.status, _ = status_and_type(error)
+    exchange.error = str(error)
+    headers = exchange.headers
+    if isinstance(error, NotCached):
+        headers["x-should-retry"] = "false"
+    return error_response(error, request_id=exchange.id, headers=headers)
+
+
+@router.post("/v1/messages/count_tokens")
+async def count_tokens(request: Request) -> Response:
+    """Count a prompt's tokens from what real calls of the model reported; touches no Thinker."""
+    serving = services(request)
+    serving.gate.admit(request)
+    prompt = parse_prompt(await _body(request, limit_bytes=serving.limits.body_max_bytes))
+    model = await serving.pool.resolve(prompt.model)
+    tokens = serving.tokens.count(model.name, canonicalise(prompt, model=model.name))
+    return JSONResponse({"input_tokens": tokens})
+
+
+@router.get("/v1/models")
+async def models(request: Request, limit: int = 20, after_id: str | None = None) -> Response:
+    """The models of all Thinkers, the default one first."""
+    serving = services(request)
+    serving.gate.admit(request)
+    if not 1 <= limit <= 1000:
+        raise InvalidRequest(f"limit: {limit} is not between 1 and 1000")
+    names = [model.name for model in serving.pool.models]
+    begin = names.index(after_id) + 1 if after_id in names else 0
+    page = names[begin : begin + limit]
+    return JSONResponse(
+        {
+            "data": [_model(name, name) for name in page],
+            "has_more": begin + limit < len(names),
+            "first_id": page[0] if page else None,
+            "last_id": page[-1] if page else None,
+        }
+    )
+
+
+@router.get("/v1/models/{id:path}")
+async def model(request: Request, id: str) -> Response:
+    """One model; a ``claude…`` name is answered with the model that serves it."""
+    serving = services(request)
+    serving.gate.admit(request)
+    resolved: Model = await serving.pool.resolve(id)
+    return JSONResponse(_model(id, resolved.name))
+
+
+def _model(id: str, display_name: str) -> dict[str, str]:
+    return {"type": "model", "id": id, "display_name": display_name, "created_at": UNKNOWN_DATE}
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+@router.head("/api/hello")
+@router.post("/api/event_logging/batch")
+async def hello() -> Response:
+    """What the CLI asks for before it starts, and where it would send its own telemetry: read by nobody."""
+    return JSONResponse({"status": "ok"})
+
+
+@router.get("/healthz")
+async def healthz() -> Response:
+    """Whether the process lives."""
+    return JSONResponse({"status": "ok"})
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """Whether it can answer: some Thinker has a model."""
+    thinkers = services(request).pool.thinkers
+    up = sum(thinker.error is None and bool(thinker.models) for thinker in thinkers)
+    status = {"status": "ready" if up else "no Thinker has a model", "thinkers_up": up, "thinkers": len(thinkers)}
+    return JSONResponse(status, 200 if up else 503)
+
+
+async def _body(request: Request, *, limit_bytes: int) -> bytes:
+    """The body; one that is too large is read to its end and thrown away, so that the client hears the answer."""
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in _pieces(request):
+        size += len(piece)
+        if size <= limit_bytes:
+            pieces.append(piece)
+        elif pieces:
+            pieces.clear()
+        if size > 4 * limit_bytes:
+            break
+    if size > limit_bytes:
+        raise RequestTooLarge(f"the request body has more than {limit_bytes} bytes, the maximum")
+    return b"".join(pieces)
+
+
+def _pieces(request: Request) -> AsyncIterator[bytes]:
+    return request.stream()
+
+
+def no_such_route(request: Request) -> NotFound:
+    """The error for a path that is not served."""
+    return NotFound(f"{request.method} {request.url.path} is not served here")

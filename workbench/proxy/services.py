@@ -1,0 +1,53 @@
+"""What the routes work with. Made in `app`'s lifespan, one for each running server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from workbench.backend.pool import Pool
+from workbench.cache.cache import Embed, Semantic, SemanticCache
+from workbench.proxy.auth import Gate
+from workbench.proxy.exchange import Exchanger
+from workbench.proxy.flight import Flights
+from workbench.proxy.telemetry import Telemetry
+from workbench.proxy.tokens import TokenCounter
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the wire needs from the settings: bytes and seconds."""
+
+    body_max_bytes: int
+    headers_after_s: float
+    ping_every_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All collaborators of the routes, open and ready."""
+
+    gate: Gate
+    pool: Pool
+    cache: SemanticCache
+    embed: Embed | None
+    embedder: str
+    semantic: Semantic
+    flights: Flights
+    exchanger: Exchanger
+    tokens: TokenCounter
+    telemetry: Telemetry
+    limits: Limits
+
+
+def services(request: Request) -> Services:
+    """The running server's services."""
+    found: Services = request.app.state.services
+    return found
+
+
+def request_id(request: Request) -> str:
+    """The id that the response's ``request-id`` header carries."""
+    id: str = request.scope["state"]["request_id"]
+    return id

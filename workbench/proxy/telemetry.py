@@ -1,0 +1,177 @@
+"""One `Exchange` record a request, and everything that is told from it: metrics, recent list, totals, log line."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import Counter as Total
+
+from workbench.reply import Usage
+
+log = logging.getLogger(__name__)
+
+Outcome = Literal["exact", "semantic", "miss", "bypass"]
+
+SECONDS = (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What happened to one request. Times are in milliseconds since it arrived; no prompt and no key is in here."""
+
+    id: str
+    tenant: str
+    model: str
+    stream: bool
+    at_s: float = field(default_factory=time.time)
+    started_s: float = field(default_factory=time.perf_counter)
+    outcome: Outcome | None = None
+    reason: str = ""
+    similarity: float | None = None
+    entry: str = ""
+    candidate: str = ""  # the nearest entry that was refused
+    age_s: int | None = None
+    thinker: str = ""
+    shared: bool = False
+    decision: object = None  # why by meaning or why not: a dataclass of `cache.policy`
+    status: int = 200
+    error: str = ""
+    stages_ms: dict[str, float] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+
+    def mark(self, stage: str) -> None:
+        """This stage ended now."""
+        self.stages_ms[stage] = (time.perf_counter() - self.started_s) * 1e3
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The response headers that say what happened."""
+        if self.outcome is None:
+            return {}
+        headers = {"x-cache": self.outcome, "x-cache-reason": self.reason}
+        if self.similarity is not None:
+            headers["x-cache-similarity"] = f"{self.similarity:.4f}"
+        if self.entry:
+            headers["x-cache-entry"] = self.entry
+        if self.age_s is not None:
+            headers["x-cache-age"] = str(self.age_s)
+        if self.thinker:
+            headers["x-thinker"] = self.thinker
+        return headers
+
+    @property
+    def server_timing(self) -> str:
+        """The stages so far as a ``Server-Timing`` header: how long each took, in milliseconds."""
+        ends = list(self.stages_ms.items())
+        begins = [0.0, *(end for _, end in ends)]
+        return ", ".join(f"{stage};dur={end - begin:.3f}" for (stage, end), begin in zip(ends, begins, strict=False))
+
+
+class Telemetry:
+    """Collects exchanges; everything is per process and starts at zero."""
+
+    def __init__(self, *, keep: int) -> None:
+        self._recent: deque[Exchange] = deque(maxlen=keep)
+        self._outcomes: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._saved = Usage()
+        self._spent = Usage()
+        self._since_s = time.time()
+        self._registry = CollectorRegistry()
+        self._requests = Total("workbench_requests", "Requests.", ["outcome", "status"], registry=self._registry)
+        self._seconds = Histogram(
+            "workbench_request_seconds", "Time to the last byte.", ["outcome"], buckets=SECONDS, registry=self._registry
+        )
+        self._first_byte = Histogram(
+            "workbench_ttfb_seconds", "Time to the first byte.", ["outcome"], buckets=SECONDS, registry=self._registry
+        )
+        self._tokens = Total(
+            "workbench_tokens", "Tokens, by who made them.", ["source", "kind"], registry=self._registry
+        )
+        self._gauges = {
+            name: Gauge(f"workbench_{name}", about, registry=self._registry)
+            for name, about in (
+                ("flights", "Upstream calls in the air."),
+                ("entries", "Entries stored."),
+                ("store_bytes", "Bytes stored."),
+                ("thinkers_up", "Thinkers that answer."),
+            )
+        }
+
+    def record(self, exchange: Exchange) -> None:
+        """The exchange is over."""
+        exchange.mark("total")
+        outcome = exchange.outcome or "refused"
+        self._recent.append(exchange)
+        self._outcomes[outcome] += 1
+        self._reasons[f"{outcome}: {exchange.reason}" if exchange.reason else outcome] += 1
+        self._count_tokens(exchange)
+        self._requests.labels(outcome, str(exchange.status)).inc()
+        self._seconds.labels(outcome).observe(exchange.stages_ms["total"] / 1e3)
+        if "first_byte" in exchange.stages_ms:
+            self._first_byte.labels(outcome).observe(exchange.stages_ms["first_byte"] / 1e3)
+        log.info(
+            "exchange id=%s tenant=%s outcome=%s reason=%s status=%d thinker=%s ms=%.1f error=%s",
+            exchange.id,
+            exchange.tenant,
+            outcome,
+            exchange.reason,
+            exchange.status,
+            exchange.thinker,
+            exchange.stages_ms["total"],
+            exchange.error,
+        )
+
+    def _count_tokens(self, exchange: Exchange) -> None:
+        usage = exchange.usage
+        is_hit = exchange.outcome in ("exact", "semantic") or exchange.shared
+        source = "memory" if is_hit else "thinker"
+        self._tokens.labels(source, "input").inc(usage.prompt_tokens)
+        self._tokens.labels(source, "output").inc(usage.output_tokens)
+        if is_hit:
+            self._saved = _sum(self._saved, usage)
+        else:
+            self._spent = _sum(self._spent, usage)
+
+    def recent(self, tenant: str, *, limit: int) -> list[dict[str, Any]]:
+        """The tenant's latest exchanges, newest first."""
+        mine = (exchange for exchange in reversed(self._recent) if exchange.tenant == tenant)
+        return [_row(exchange) for exchange, _ in zip(mine, range(limit), strict=False)]
+
+    def stats(self) -> dict[str, Any]:
+        """Totals since the start: requests by outcome and reason, tokens from Thinkers and from memory."""
+        return {
+            "since": self._since_s,
+            "requests": sum(self._outcomes.values()),
+            "outcomes": dict(self._outcomes),
+            "reasons": dict(self._reasons.most_common(50)),
+            "tokens_from_thinkers": asdict(self._spent),
+            "tokens_from_memory": asdict(self._saved),
+        }
+
+    def metrics(self, **gauges: float) -> bytes:
+        """Everything in Prometheus' text format; `gauges` are read now."""
+        for name, value in gauges.items():
+            self._gauges[name].set(value)
+        return generate_latest(self._registry)
+
+
+def _row(exchange: Exchange) -> dict[str, Any]:
+    row = asdict(exchange)
+    del row["started_s"]
+    row["stages_ms"] = {stage: round(ms, 3) for stage, ms in exchange.stages_ms.items()}
+    return row
+
+
+def _sum(a: Usage, b: Usage) -> Usage:
+    return Usage(
+        a.input_tokens + b.input_tokens,
+        a.output_tokens + b.output_tokens,
+        a.cache_creation_input_tokens + b.cache_creation_input_tokens,
+        a.cache_read_input_tokens + b.cache_read_input_tokens,
+    )

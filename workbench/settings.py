@@ -1,0 +1,154 @@
+"""The only reader of the environment, of workbench.toml and of flags.
+
+Each setting has a variable, ``WORKBENCH_`` and its name in capitals, and a key of its name in the TOML file. A
+flag wins over the variable, the variable over the file. ``REDIS_URL``, ``OLLAMA_HOST`` and ``VAST_API_KEY`` are
+honoured as their own programs do.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from workbench.errors import ConfigurationError
+
+MIB = 1024 * 1024
+PREFIX = "WORKBENCH_"
+CONFIG_FILE = "workbench.toml"
+
+
+class Key(BaseModel):
+    """An API key: whose it is, and what it may do. Written ``tenant:use:secret`` or ``tenant:admin:secret``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    scope: Literal["use", "admin"]
+    secret: Annotated[SecretStr, Field(min_length=8)]
+
+
+def data_folder() -> Path:
+    """Where the user's data live: ``$XDG_DATA_HOME/workbench``."""
+    home = os.environ.get("XDG_DATA_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "share") / "workbench"
+
+
+def _default_store() -> str:
+    return os.environ.get("REDIS_URL") or f"sqlite:///{data_folder() / 'cache.sqlite'}"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Times in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    store: str = Field(default_factory=_default_store)
+    thinkers: Annotated[list[str], NoDecode] = []
+    policy: Path | None = None
+    semantic: Literal["on", "shadow", "off"] = "on"
+
+    keys: Annotated[list[Key], NoDecode] = []
+    keys_file: Path | None = None
+    allowed_hosts: Annotated[list[str], NoDecode] = []
+
+    embedder: Path | None = None
+    ttl_s: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
+    store_max_bytes: Annotated[int, Field(ge=MIB)] = 2048 * MIB
+    memory_max_bytes: Annotated[int, Field(ge=0)] = 64 * MIB
+    cache_timeout_s: Annotated[float, Field(gt=0)] = 2.0
+    body_max_bytes: Annotated[int, Field(ge=1024)] = 32 * MIB
+
+    headers_after_s: Annotated[float, Field(gt=0)] = 10.0
+    ping_every_s: Annotated[float, Field(gt=0, le=15)] = 10.0
+    connect_timeout_s: Annotated[float, Field(gt=0)] = 5.0
+    first_event_timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    idle_timeout_s: Annotated[float, Field(gt=0)] = 300.0
+    refresh_every_s: Annotated[float, Field(gt=0)] = 5.0
+    num_ctx: Annotated[int, Field(ge=512)] = 32_768
+    keep_alive: str = "30m"
+    ollama_host: str = Field(default_factory=lambda: os.environ.get("OLLAMA_HOST", ""))
+
+    recent_exchanges: Annotated[int, Field(ge=0)] = 1000
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+
+    @field_validator("thinkers", "allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _parse_keys(cls, value: Any) -> Any:
+        lines = value.replace("\n", ",").split(",") if isinstance(value, str) else value
+        return [_parse_key(line) for line in lines if not isinstance(line, str) or line.strip()]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Variables win over what is passed in (the file's); `load` lays the flags over both."""
+        return env_settings, init_settings
+
+    def all_keys(self) -> list[Key]:
+        """The keys of the setting and of the file; raises `ConfigurationError` when the file cannot be read."""
+        if self.keys_file is None:
+            return self.keys
+        try:
+            lines = self.keys_file.read_text().splitlines()
+            return self.keys + [Key(**_parse_key(line)) for line in lines if line.strip() and line[0] != "#"]
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"keys file {self.keys_file}: {_first_line(error)}") from None
+
+
+def load(*, config: Path | None = None, **flags: Any) -> Settings:
+    """Settings from flags (those that are not None), the environment and the TOML file, in this order.
+
+    Raises `ConfigurationError` that names the setting. `config` is `WORKBENCH_CONFIG`, else ``workbench.toml`` in
+    the working folder when there is one.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        settings = Settings(**_read_config(config))
+        return Settings.model_validate(settings.model_dump(exclude_unset=True) | given) if given else settings
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"setting {name}: {first['msg']} (see `python serve.py --help`)") from None
+
+
+def _read_config(path: Path | None) -> Mapping[str, Any]:
+    named = path or os.environ.get(f"{PREFIX}CONFIG")
+    chosen = Path(named or CONFIG_FILE)
+    if not named and not chosen.is_file():
+        return {}
+    try:
+        return tomllib.loads(chosen.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"configuration file {chosen}: {_first_line(error)}") from None
+
+
+def _parse_key(line: Any) -> Any:
+    if not isinstance(line, str):
+        return line
+    tenant, _, rest = line.strip().partition(":")
+    scope, _, secret = rest.partition(":")
+    if scope not in ("use", "admin") or len(secret) < 8:
+        raise ValueError("a key is tenant:use:secret or tenant:admin:secret, the secret at least 8 characters")
+    return {"tenant": tenant, "scope": scope, "secret": secret}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else repr(error)
