@@ -10,6 +10,7 @@ embedder: calibrate again before you serve with another.
 from __future__ import annotations
 
 import importlib
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +21,7 @@ import typer
 from workbench.cache.bert_graph import read_pooling
 from workbench.cache.embedder import Embedder
 from workbench.cache.model_folder import CARD_FILE, EmbedderCard, content_hash, write_bert_folder
-from workbench.errors import ConfigurationError
+from workbench.errors import ConfigurationError, WorkbenchError
 
 LEAST_COSINE = 0.9999
 OPSET = 18
@@ -61,12 +62,7 @@ def compile_embedder(model: str, *, out: Path) -> float:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".compiling-") as compiling:
         folder = Path(compiling) / out.name
-        folder.mkdir()
-        try:
-            write_bert_folder(source, name=name, target=folder)
-        except ConfigurationError as reason:
-            typer.echo(f"not by the BERT graph, so by torch's export: {reason}", err=True)
-            write_exported_folder(reference, source=source, name=name, target=folder)
+        _write_folder(reference, source=source, name=name, target=folder)
         cosine = least_cosine(Embedder(folder), reference)
         if not cosine >= LEAST_COSINE:
             raise ConfigurationError(
@@ -77,17 +73,27 @@ def compile_embedder(model: str, *, out: Path) -> float:
     return cosine
 
 
+def _write_folder(reference: Any, *, source: Path, name: str, target: Path) -> None:
+    target.mkdir()
+    try:
+        write_bert_folder(source, name=name, target=target)
+    except ConfigurationError as reason:
+        typer.echo(f"not by the BERT graph, so by torch's export: {reason}", err=True)
+        shutil.rmtree(target)  # whatever the first way had begun
+        target.mkdir()
+        write_exported_folder(reference, source=source, name=name, target=target)
+
+
 def write_exported_folder(reference: Any, *, source: Path, name: str, target: Path) -> None:
     """Any other encoder, as torch exports it: its last hidden state, pooled and normalised by `Embedder`."""
     kinds = [type(module).__name__ for module in reference]
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         raise ConfigurationError(f"{name} is made of {kinds}, expected Transformer, Pooling and perhaps Normalize")
-    files = [target / "model.onnx", target / "tokenizer.json"]
-    _export(reference[0].auto_model, files[0])
-    reference.tokenizer.backend_tokenizer.save(str(files[1]))
+    _export(reference[0].auto_model, target / "model.onnx")
+    reference.tokenizer.backend_tokenizer.save(str(target / "tokenizer.json"))
     card = EmbedderCard(
         name=name,
-        revision=content_hash(files),
+        revision=content_hash(sorted(target.iterdir())),
         dimension=reference.encode(["a"]).shape[1],
         pooling=read_pooling(source),
         max_tokens=reference.max_seq_length,
@@ -99,23 +105,16 @@ def _export(encoder: Any, path: Path) -> None:
     torch = study_module("torch")
     study_module("onnxscript")  # torch's exporter needs it, and says so less plainly
 
-    class LastHiddenState(torch.nn.Module):  # type: ignore[misc]  # torch is Any where it is not installed
-        def __init__(self) -> None:
-            super().__init__()
-            self.encoder = encoder
-
-        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-
-    example = torch.ones((2, 7), dtype=torch.int64)
+    # Two tensors: given one twice, the exporter takes the two inputs for one.
+    example = {name: torch.ones((2, 7), dtype=torch.int64) for name in ("input_ids", "attention_mask")}
     axes = {0: torch.export.Dim("n"), 1: torch.export.Dim("tokens", max=encoder.config.max_position_embeddings - 2)}
     program = torch.onnx.export(
-        LastHiddenState().eval(),
-        (example, example),
-        input_names=["input_ids", "attention_mask"],
+        encoder.eval(),
+        kwargs=example,
+        input_names=list(example),
         output_names=["last_hidden_state"],
         opset_version=OPSET,
-        dynamic_shapes=(axes, axes),
+        dynamic_shapes=dict.fromkeys(example, axes),
         dynamo=True,
     )
     program.save(str(path))
@@ -137,7 +136,7 @@ def main(
     """Compile MODEL into OUT, ready to be served."""
     try:
         cosine = compile_embedder(model, out=out)
-    except ConfigurationError as error:
+    except WorkbenchError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     embedder = Embedder(out)

@@ -71,7 +71,7 @@ def test_ten_readers_share_one_call_and_each_gets_everything() -> None:
                 assert collect(events) == REPLY
             assert call.started == 1
             assert finished.replies == [REPLY]
-            assert len(flights) == 0
+            assert flights.calls == flights.readers == 0
 
     asyncio.run(scenario())
 

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # ships no types
+from fastapi.routing import APIRoute
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from rattler import MatchSpec
 
 from workbench import errors
+from workbench.proxy import admin, routes
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -143,6 +145,30 @@ def test_the_error_tree_is_drawn_as_it_is() -> None:
     drawn = re.findall(r"^ {4}[│├└─ ]*(\w+)", errors.__doc__ or "", flags=re.MULTILINE)
     defined = [name for name, value in vars(errors).items() if isinstance(value, type)]
     assert drawn == defined
+
+
+# ── what outsiders rely on ──────────────────────────────────────────────────────────────────────────────────
+
+ROUTES = """
+    POST /v1/messages  POST /v1/messages/count_tokens  GET /v1/models  GET /v1/models/{}
+    GET /  HEAD /  HEAD /api/hello  POST /api/event_logging/batch  GET /healthz  GET /readyz
+    GET /metrics  GET /api/stats  GET /api/exchanges  GET /api/entries  DELETE /api/entries/{}
+    POST /api/entries/{}/wrong  POST /api/explain  GET /api/thinkers
+"""
+FLAGS = ("--host", "--port", "--store", "--thinker", "--policy", "--semantic", "--config")
+
+
+def test_the_routes_that_outsiders_rely_on_are_served() -> None:
+    found = [route for route in [*routes.router.routes, *admin.router.routes] if isinstance(route, APIRoute)]
+    served = {f"{method} {re.sub('{.*?}', '{}', route.path)}" for route in found for method in route.methods or ()}
+    assert set(re.findall(r"[A-Z]+ \S+", ROUTES)) - served == set()
+
+
+def test_the_flags_that_outsiders_rely_on_are_accepted() -> None:
+    command = [sys.executable, "serve.py", "--help"]
+    wide = {"COLUMNS": "200", "PATH": "/usr/bin:/bin", "TERM": "dumb"}
+    text = subprocess.run(command, cwd=ROOT, env=wide, capture_output=True, text=True, check=True).stdout  # noqa: S603  # our own command
+    assert [flag for flag in FLAGS if flag not in text] == []
 
 
 # ── make ────────────────────────────────────────────────────────────────────────────────────────────────────

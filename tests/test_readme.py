@@ -121,6 +121,7 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGINT)  # what Ctrl-C does
         server.wait(START_LIMIT_S)
+    assert not answers(port)
 
 
 def test_every_fence_is_one_that_is_read_here() -> None:

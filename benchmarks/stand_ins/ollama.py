@@ -23,7 +23,7 @@ from typing import Any
 
 import orjson
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmarks.stand_ins.ollama_script import (
     Answer,
@@ -375,9 +375,9 @@ async def _unless_the_client_leaves(work: Coroutine[Any, Any, None], receive: Re
         await asyncio.gather(working, leaving, return_exceptions=True)
 
 
-def running(stand_in: StandInOllama, *, port: int = 0) -> contextlib.AbstractContextManager[str]:
+def running(app: ASGIApp, *, port: int = 0) -> contextlib.AbstractContextManager[str]:
     """Serve it in a thread while the block runs; yields its address."""
-    return serve_in_thread(stand_in, port=port)
+    return serve_in_thread(app, port=port)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -106,7 +106,8 @@ class LlamaServer:
             return False
         try:
             await self.backend.models()
-        except BackendError:
+        except BackendError as e:
+            print('DEAD', repr(e), repr(e.__cause__), self._process.returncode)
             return False
         return True
 

@@ -53,6 +53,7 @@ class Embedder:
         except Exception as error:  # both libraries raise plain exceptions of their own for a bad file
             raise ConfigurationError(f"{folder} holds a broken model, delete it to have it rebuilt: {error}") from error
         self._inputs = [node.name for node in self._session.get_inputs()]
+        self._output = self._session.get_outputs()[0].name
         self._unknown_id = self._tokenizer.token_to_id(getattr(self._tokenizer.model, "unk_token", None) or "<unk>")
 
     @property
@@ -102,7 +103,7 @@ class Embedder:
             mask[index, : len(row)] = 1
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         try:
-            hidden = self._session.run(None, {name: feeds[name] for name in self._inputs})[0]
+            hidden = self._session.run([self._output], {name: feeds[name] for name in self._inputs})[0]
         except Exception as error:  # onnxruntime has no root for its errors
             raise EmbeddingError(f"{self.card.name} failed on {len(rows)} texts: {error}") from error
         return _unit(_pooled(hidden, mask, self.card.pooling))

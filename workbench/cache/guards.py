@@ -7,25 +7,22 @@ Where a reading is doubtful the rules lean towards a conflict: that costs a miss
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
-from workbench.cache.lexicon import (
-    ANTONYM_SIDES,
-    AUXILIARIES_WITHOUT_APOSTROPHE,
-    CONNECTORS,
-    FILLERS,
-    NEGATORS,
-    NOT_ONE,
-    NUMBER_WORDS,
-    OPPOSITE_SIDE,
-    ORDINAL_WORDS,
-    PRONOUNS,
-    QUESTION_WORDS,
-    REVERSED_CONNECTORS,
-    SCALES,
-    UNITS,
+from workbench.cache.lexicon import NEGATING_PREFIXES, OPPOSITE_SIDE
+from workbench.cache.slots import (
+    Link,
+    antonyms,
+    code_spans,
+    directions,
+    identifiers,
+    names,
+    negations,
+    numbers,
+    paths,
+    quotations,
+    vocabulary,
 )
 
 GUARDS_VERSION = 1
@@ -77,21 +74,6 @@ def _shown(values: Values) -> str:
 
 
 _PLAIN = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "−": "-", "–": "-", "\u00a0": " "})
-_WORD = re.compile(r"->|=>|→|\w+(?:['.]\w+)*[+#]*")
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
-
-
-def _stem(word: str) -> str:
-    """`word` without a plural, -ing, -ed or final e: enough to tell that "using" is "use"."""
-    for ending in ("ing", "ed", "s", "e"):
-        if word.endswith(ending) and len(word) > len(ending) + 2 and not word.endswith("ss"):
-            return word[: -len(ending)].rstrip("e")
-    return word
-
-
 # ── when two readings clash ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -112,7 +94,22 @@ def unmentioned_in_any_case(a: Reading, b: Reading) -> bool:
 
 
 def _any_missing(values: Iterable[Hashable], text: str) -> bool:
-    return any(not re.search(rf"(?<!\w){re.escape(str(value))}(?!\w)", text) for value in values)
+    return not all(_mentions(text, str(value)) for value in values)
+
+
+def _mentions(text: str, value: str) -> bool:
+    """Whether `value` stands in `text`, not as a part of a longer word."""
+    start = text.find(value)
+    while start >= 0:
+        end = start + len(value)
+        if not (_is_word(text[start - 1 : start]) or _is_word(text[end : end + 1])):
+            return True
+        start = text.find(value, start + 1)
+    return False
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
 
 
 def negate_differently(a: Reading, b: Reading) -> bool:
@@ -132,194 +129,23 @@ def opposed(a: Reading, b: Reading) -> bool:
 
 def prefixed(a: Reading, b: Reading) -> bool:
     """A word of one text is in the other only with a negating prefix: legal, illegal."""
-    one, other = frozenset(a.values) - frozenset(b.values), frozenset(b.values) - frozenset(a.values)
-    return any(f"{prefix}{word}" in y for x, y in ((one, other), (other, one)) for word in x for prefix in _PREFIXES)
+    one, other = _apart(a, b)
+    pairs = ((one, other), (other, one))
+    return any(f"{prefix}{word}" in there for here, there in pairs for word in here for prefix in NEGATING_PREFIXES)
 
 
 def reversed_links(a: Reading, b: Reading) -> bool:
     """What stands on the two sides of a connecting word has changed places."""
-    one, other = frozenset(a.values) - frozenset(b.values), frozenset(b.values) - frozenset(a.values)
+    one, other = _apart(a, b)
     return any(isinstance(x, Link) and isinstance(y, Link) and x.mirrors(y) for x in one for y in other)
 
 
-# ── numbers ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-_NUMERAL = re.compile(r"([$€£])?(?<![\w.])(-?)v?(\.?\d+(?:[.,:/-]\d+)*)(%|\w*)|[^\W\d_]+")
-_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-
-
-def numbers(text: str) -> tuple[str, ...]:
-    """Every number in order, in digits, with its unit: "two", "10 ms", "3rd", "1.2.3", "5 usd"."""
-    found: list[str] = []
-    tokens = list(_NUMERAL.finditer(text.lower()))
-    previous = ""
-    spelled = False  # whether the last token was part of a spelled-out number
-    for place, token in enumerate(tokens):
-        word = token[0]
-        if token[3]:
-            following = tokens[place + 1][0] if place + 1 < len(tokens) else ""
-            found += _digits(token, following)
-            spelled = True
-        elif word in SCALES or word in NUMBER_WORDS:
-            if word != "one" or previous not in NOT_ONE:
-                found = _spell(found, word, goes_on=spelled)
-                spelled = True
-        else:
-            if spelled and found and word in UNITS and found[-1].isdigit():
-                found[-1] += f" {UNITS[word]}"
-            if word in ORDINAL_WORDS and (word != "second" or previous in {"the", "my", "its", "every"}):
-                found.append(ORDINAL_WORDS[word])
-            spelled = False
-        previous = word
-    return tuple(found)
+def _apart(a: Reading, b: Reading) -> tuple[frozenset[Hashable], frozenset[Hashable]]:
+    one, other = frozenset(a.values), frozenset(b.values)
+    return one - other, other - one
 
 
-def _digits(token: re.Match[str], following: str) -> list[str]:
-    currency, sign, digits, suffix = token[1], token[2], token[3], token[4]
-    if _THOUSANDS.fullmatch(digits):
-        digits = digits.replace(",", "")
-    unit = UNITS.get(currency or suffix, suffix) if currency or suffix else UNITS.get(following, "")
-    glue = " " if unit and (currency or unit != suffix or unit in UNITS.values()) else ""
-    *others, last = digits.split(",")
-    return [*others, f"{sign}{last}{glue}{unit}"]
-
-
-def _spell(found: list[str], word: str, *, goes_on: bool) -> list[str]:
-    """`found` with one more word of a number: "twenty" "one" is 21, "two" "hundred" 200."""
-    value, last = SCALES.get(word) or NUMBER_WORDS[word], found[-1] if goes_on and found else ""
-    if last.isdigit() and word in SCALES:
-        return [*found[:-1], str(int(last) * value)]
-    if last.isdigit() and value < 100 and int(last) and int(last) % (10 if value < 10 else 100) == 0:
-        return [*found[:-1], str(int(last) + value)]
-    return [*found, str(value)]
-
-
-# ── literals: code, quotations, paths, identifiers, names ───────────────────────────────────────────────────
-
-_CODE = re.compile(r"```(.+?)```|`([^`\n]+)`", re.DOTALL)
-_QUOTED = re.compile(r"\"([^\"\n]+)\"|(?<!\w)'([^'\n]+)'(?!\w)")
-_PATH = re.compile(
-    r"\b[a-z][a-z+.-]*://[^\s\"'`<>]+|(?<![\w/.~])(?:~|\.{1,2})?/[\w.@%+~/-]+|\b[A-Za-z]:\\[^\s\"'`]+"
-    r"|(?<![\w-])--?[A-Za-z][\w-]*(?:=[^\s\"'`,;?]+)?"
-)
-_IDENTIFIER = re.compile(
-    r"[\w.+-]+@[\w-]+\.[\w.-]+|\$?\b[\w.-]+(?:/[\w.-]+)+|[@$][A-Za-z_]\w*|\b[A-Za-z][+#]+"
-    r"|\b[A-Za-z_]\w*(?:\.\w+)+|\b(?=\w*(?:_|[a-z][A-Z]|[A-Za-z]\d))(?!v\d)[A-Za-z_]\w*|\b\w+(?=\(\))"
-)
-_NAME = re.compile(r"(?:(^|[.?!:;\n(\"]\s*)|\b)([A-Z][^\W\d_]*)")
-_GREETING = re.compile(r"\s*(?:hi|hello|hey|dear)\b[^,.!?\n]{0,20}[,.!]\s*", re.IGNORECASE)
-_ABBREVIATION = re.compile(r"\w(?:\.\w)+")
-
-
-def code_spans(text: str) -> tuple[str, ...]:
-    """What stands between backticks."""
-    return tuple((block or span).strip() for block, span in _CODE.findall(text))
-
-
-def quotations(text: str) -> tuple[str, ...]:
-    """What stands between quotation marks, without the sentence's own comma or full stop."""
-    return tuple((double or single).strip(" .,") for double, single in _QUOTED.findall(text))
-
-
-def paths(text: str) -> tuple[str, ...]:
-    """URLs, file paths and command-line flags: the literals in which case matters."""
-    return tuple(found.rstrip(".,;:!?)") for found in _PATH.findall(text))
-
-
-def identifiers(text: str) -> frozenset[str]:
-    """snake_case, CamelCase, dotted and slashed names, calls, C++, words with digits, addresses; lower-case."""
-    found = (match.rstrip(".-").lower() for match in _IDENTIFIER.findall(text))
-    return frozenset(name for name in found if not _ABBREVIATION.fullmatch(name))
-
-
-def names(text: str) -> frozenset[str]:
-    """Capitalised words inside a sentence, lower-case; none where capitals say nothing."""
-    if text.isupper():
-        return frozenset()
-    found = _NAME.findall(_GREETING.sub("", text, count=1))
-    words = (word.lower() for start, word in found if not start and word != "I")
-    return frozenset(word for word in words if word not in FILLERS and word not in QUESTION_WORDS)
-
-
-# ── negation, opposites, direction ──────────────────────────────────────────────────────────────────────────
-
-_PREFIXES = ("un", "dis", "in", "im", "il", "ir", "non", "de", "anti", "a")
-_SIDE_WORDS = 3
-
-
-def negations(text: str) -> tuple[str, ...]:
-    """The stem of each negated word, in order; ``*`` where "why doesn't it …" hides which word that is."""
-    words = _words(text)
-    return tuple(_negated(words, place) for place in range(len(words)) if _negates(words, place))
-
-
-def _negates(words: list[str], place: int) -> bool:
-    word = words[place]
-    if word in {"stop", "quit"}:
-        return words[place + 1 : place + 2] != [] and words[place + 1].endswith("ing")
-    return word in NEGATORS or word.endswith("n't") or word in AUXILIARIES_WITHOUT_APOSTROPHE
-
-
-def _negated(words: list[str], place: int) -> str:
-    following = words[place + 1 :]
-    if words[place].removesuffix("'t").endswith("n") or words[place] in AUXILIARIES_WITHOUT_APOSTROPHE:
-        before = words[place - 1] if place else ""
-        asks = before in QUESTION_WORDS or (not place and words[place] not in {"don't", "dont"})
-        if asks or following[:1] and following[0] in PRONOUNS:
-            return "*"
-    return next((_stem(word) for word in following if word not in FILLERS), "")
-
-
-def antonyms(text: str) -> frozenset[str]:
-    """Which sides of the known pairs of opposites occur."""
-    words = _words(text)
-    phrases = (f"{one} {two}" for one, two in zip(words, words[1:], strict=False))
-    return frozenset(side for form in (*words, *phrases) for side in ANTONYM_SIDES.get(form, ()))
-
-
-def vocabulary(text: str) -> frozenset[str]:
-    """Every word of four letters or more."""
-    return frozenset(word for word in _words(text) if len(word) > 3)
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """The words on the two sides of a connecting word, in the sense in which it points."""
-
-    connector: str
-    left: frozenset[str]
-    right: frozenset[str]
-
-    def mirrors(self, other: Link) -> bool:
-        """Whether the other has left what this has right, and right what this has left."""
-        same = self.connector == other.connector
-        return same and not self.left.isdisjoint(other.right) and not self.right.isdisjoint(other.left)
-
-    def __str__(self) -> str:
-        return f"{' '.join(sorted(self.left))} {self.connector} {' '.join(sorted(self.right))}"
-
-
-def directions(text: str) -> frozenset[Link]:
-    """What is linked to what, and which way: "from X to Y", "X before Y", "X in Y"; "to Y from X" is "X to Y"."""
-    segments: list[list[str]] = [[]]
-    connectors: list[str] = []
-    for word in _words(text):
-        if word in CONNECTORS:
-            connectors.append(word)
-            segments.append([])
-        elif word not in FILLERS:
-            segments[-1].append(_stem(word))
-    sides = zip(connectors, segments, segments[1:], strict=False)
-    return frozenset(
-        _link(word, frozenset(left[-_SIDE_WORDS:]), frozenset(right[:_SIDE_WORDS])) for word, left, right in sides
-    )
-
-
-def _link(word: str, left: frozenset[str], right: frozenset[str]) -> Link:
-    if word in REVERSED_CONNECTORS:
-        left, right = right, left
-    return Link(CONNECTORS[word], left - right, right - left)
-
+# ── the table ───────────────────────────────────────────────────────────────────────────────────────────────
 
 SLOTS = (
     Slot("numbers", numbers, differ),

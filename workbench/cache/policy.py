@@ -52,7 +52,7 @@ class Policy(BaseModel):
     version: int
     embedder: Annotated[str, Field(min_length=1)]
     """The embedder's name, for people."""
-    fingerprint: str
+    fingerprint: Annotated[str, Field(min_length=1)]
     """The embedder's exact make: model, revision, dimension, pooling, runtime precision."""
     gate: Annotated[float, Field(ge=0, le=1)]
     """The least cosine at which a stored reply is considered."""
@@ -69,7 +69,7 @@ class Policy(BaseModel):
         """Refuse an embedder that this policy was not measured with: raises `ConfigurationError`."""
         if fingerprint != self.fingerprint:
             raise ConfigurationError(
-                f"the policy was measured with {self.embedder} ({self.fingerprint or 'no fingerprint'}), but the "
+                f"the policy was measured with {self.embedder} ({self.fingerprint}), but the "
                 f"embedder here is {fingerprint}: use that embedder, or tune a policy for this one"
             )
 

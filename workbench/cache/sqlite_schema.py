@@ -22,6 +22,9 @@ APPLICATION_ID = 0x57424348  # "WBCH"
 BUSY_S = 5.0
 """How long one process waits for another's write."""
 
+CHECKED_BYTES = 256 * 1024**2
+"""Files up to this size are checked whole when they are opened: a quarter of a second, at about 1 GB/s."""
+
 Migration = Sequence[str]
 """The statements that lead from one version to the next."""
 
@@ -150,10 +153,18 @@ def _connect(path: Path, migrations: Sequence[Migration]) -> sqlite3.Connection:
         if database.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise unusable(path, "lies in a folder where SQLite cannot share memory (a network drive?)")
         database.execute("PRAGMA journal_size_limit = 16777216")
+        if path.stat().st_size <= CHECKED_BYTES:
+            _check_pages(path, database)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _check_pages(path: Path, database: sqlite3.Connection) -> None:
+    (finding,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if finding != "ok":
+        raise unusable(path, f"is damaged ({finding})")
 
 
 def _migrate(database: sqlite3.Connection, migrations: Sequence[Migration]) -> None:

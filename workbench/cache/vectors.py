@@ -1,4 +1,4 @@
-"""Which vectors of a scope lie nearest, exactly: one matrix a scope, one product a question.
+"""Which vectors of a scope lie nearest, exactly: one matrix a scope, one pass over it a question.
 
 The vectors here are a copy of what a store holds, never the truth.
 """
@@ -56,7 +56,7 @@ class VectorIndex:
     def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[tuple[int, float]]:
         """(key, cosine) of the `k` nearest in this scope: the most similar first, of equals the newest."""
         group = self._groups.get(_Place(tenant, scope, vector.size))
-        return group.nearest(vector, k) if group and k > 0 else []
+        return group.nearest(vector.astype(np.float32, copy=False), k) if group and k > 0 else []
 
     def clear(self) -> None:
         """Forget everything."""
@@ -92,8 +92,9 @@ class _Group:
 
     def nearest(self, vector: Vector, k: int) -> list[tuple[int, float]]:
         rows = self._rows[: len(self.keys)]
-        candidates = _candidates(rows @ vector, k)
-        # Again and in float64, since BLAS rounds a row's product by where the row lies: equals must come out equal.
+        # Not `rows @ vector`: BLAS shares that out to threads, and with one core busy it took 20 ms in place of 0.4.
+        candidates = _candidates(np.vecdot(rows, vector), k)
+        # Again in float64, so that equal rows come out equal in every store and the newest of them goes first.
         similarities = (rows[candidates] * vector.astype(np.float64)).sum(axis=1).tolist()
         found = zip(similarities, (self.keys[row] for row in candidates), strict=True)
         return [(key, min(max(similarity, -1.0), 1.0)) for similarity, key in sorted(found, reverse=True)[:k]]

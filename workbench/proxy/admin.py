@@ -34,7 +34,8 @@ async def metrics(admin: Admin, serving: Serving) -> Response:
     """Prometheus' text format."""
     store = await serving.cache.store.stats()
     body = serving.telemetry.metrics(
-        flights=len(serving.flights),
+        flights=serving.flights.calls,
+        readers=serving.flights.readers,
         entries=store.entries,
         store_bytes=store.size_bytes,
         thinkers_up=sum(thinker.error is None for thinker in serving.pool.thinkers),

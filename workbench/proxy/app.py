@@ -21,7 +21,7 @@ from workbench.cache.cache import SemanticCache
 from workbench.cache.embedder import Embedder, EmbeddingService
 from workbench.cache.memory_store import MemoryStore
 from workbench.cache.model_folder import minilm_folder
-from workbench.cache.policy import Policy, default_policy, load_policy
+from workbench.cache.policy import Policy, load_policy
 from workbench.cache.sqlite_store import SqliteStore
 from workbench.cache.store import Store
 from workbench.errors import ConfigurationError, Forbidden, InvalidRequest, WorkbenchError
@@ -47,7 +47,7 @@ def create_app(settings: Settings, *, on_ready: OnReady | None = None) -> FastAP
     Raises `ConfigurationError` here for what can be known before anything is opened, else at its start-up.
     """
     gate = _gate(settings)
-    policy = load_policy(settings.policy) if settings.policy else default_policy()
+    policy = load_policy(settings.policy)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

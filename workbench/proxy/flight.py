@@ -42,7 +42,7 @@ class Flight:
         self.error: WorkbenchError | None = None
         self._finish = finish
         self._events: list[Event] = []
-        self._readers = 0
+        self.readers = 0
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -54,7 +54,7 @@ class Flight:
     @property
     def is_abandoned(self) -> bool:
         """Whether everybody has left."""
-        return self._readers == 0
+        return self.readers == 0
 
     def launch(self, tasks: asyncio.TaskGroup, on_end: Callable[[], None]) -> None:
         """Start the call; `on_end` is called when it is over, however it ended."""
@@ -63,12 +63,12 @@ class Flight:
 
     def reader(self) -> Reader:
         """A new reader, from the first event on. Whoever takes one closes it."""
-        self._readers += 1
+        self.readers += 1
         return Reader(self)
 
     def leave(self) -> None:
         """A reader has gone; the last one takes the call with it."""
-        self._readers -= 1
+        self.readers -= 1
         if self.is_abandoned:
             self.cancel()
 
@@ -96,7 +96,7 @@ class Flight:
             self.error = BadReply("the proxy could not read the Thinker's reply; its log says why")
         finally:
             if not self.is_over:
-                self.error = BadReply("the request was cancelled")
+                self.error = BadReply("the server is stopping")
             self._wake()
 
     async def _collect(self) -> Reply:
@@ -187,12 +187,23 @@ class Flights:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        for flight in list(self._all):
-            flight.cancel()
+        self.cancel()
         await self._tasks.__aexit__(None, None, None)
 
-    def __len__(self) -> int:
+    @property
+    def calls(self) -> int:
+        """How many upstream calls are in the air."""
         return len(self._all)
+
+    @property
+    def readers(self) -> int:
+        """How many clients they have."""
+        return sum(flight.readers for flight in self._all)
+
+    def cancel(self) -> None:
+        """Stop all calls; their readers are told."""
+        for flight in list(self._all):
+            flight.cancel()
 
     def join(self, key: Key, call: Callable[[], Call], finish: Finish) -> tuple[Reader, bool]:
         """A reader of this key's flight, and whether somebody else's was joined."""

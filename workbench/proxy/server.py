@@ -52,6 +52,7 @@ class Server(uvicorn.Server):
     """A uvicorn server inside our own lifespan: whoever runs it handles the signals and opens the app."""
 
     def __init__(self, app: FastAPI) -> None:
+        self._app = app
         super().__init__(
             uvicorn.Config(
                 app,
@@ -63,6 +64,11 @@ class Server(uvicorn.Server):
                 timeout_keep_alive=KEEP_ALIVE_S,
             )
         )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let running replies end; those that do not are told so shortly before the connections are cut."""
+        asyncio.get_running_loop().call_later(GRACE_S - 1, self._app.state.services.flights.cancel)
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

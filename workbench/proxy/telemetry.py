@@ -97,6 +97,7 @@ class Telemetry:
             name: Gauge(f"workbench_{name}", about, registry=self._registry)
             for name, about in (
                 ("flights", "Upstream calls in the air."),
+                ("readers", "Clients that wait for them."),
                 ("entries", "Entries stored."),
                 ("store_bytes", "Bytes stored."),
                 ("thinkers_up", "Thinkers that answer."),
