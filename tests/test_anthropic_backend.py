@@ -154,12 +154,12 @@ def test_request_is_passed_on_but_for_model_and_stream() -> None:
     asyncio.run(run())
 
 
-def test_connection_is_kept_after_a_complete_reply() -> None:
+def test_every_request_has_a_connection_of_its_own() -> None:
     async def run() -> None:
         async with StandInMessages([Answer(HELLO)]) as server, backend_for(server.url) as backend:
             await ask(backend)
             await ask(backend)
-            assert (len(server.requests), server.connections) == (2, 1)
+            assert (len(server.requests), server.connections) == (2, 2)
 
     asyncio.run(run())
 

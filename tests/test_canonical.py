@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.canonical import canonicalise, digest, encode, first_difference
@@ -18,6 +18,8 @@ from workbench.messages import MessagesRequest, parse_prompt, parse_request
 
 Body = dict[str, Any]
 Path = tuple[str | int, ...]
+
+STEADY = settings(derandomize=True, deadline=None)
 
 BODY: Body = {
     "model": "claude-sonnet-4-5",
@@ -200,6 +202,7 @@ EQUIVALENCES: list[Callable[[Body], None]] = [
 ]
 
 
+@STEADY
 @given(st.lists(st.sampled_from(EQUIVALENCES), min_size=1, unique=True))
 def test_equivalent_forms_have_one_digest(rewrites: list[Callable[[Body], None]]) -> None:
     body = copy.deepcopy(BODY)
@@ -271,6 +274,7 @@ def test_leaving_any_value_out_changes_the_digest(path: Path) -> None:
         assert key(body) != key(BODY)
 
 
+@STEADY
 @given(st.sampled_from([path for path in BEARING_MEANING if path[-1] in ("text", "thinking", "command")]), st.text())
 def test_texts_are_told_apart_to_the_character(path: Path, text: str) -> None:
     body = changed(BODY, path, text)
@@ -435,6 +439,7 @@ def test_first_difference_names_the_place(path: Path, value: Any, expected: str)
     assert first_difference(a, b) == expected
 
 
+@STEADY
 @given(st.sampled_from(BEARING_MEANING))
 def test_requests_differ_somewhere_exactly_when_their_digests_do(path: Path) -> None:
     body = changed(BODY, path, nudged(at(BODY, path)))

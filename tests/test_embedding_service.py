@@ -107,7 +107,7 @@ def test_memo_forgets_the_least_recently_seen(spy: SpyEmbedder) -> None:
 
 
 def test_text_beyond_the_window_has_no_vector_and_harms_no_other(spy: SpyEmbedder) -> None:
-    async def scenario() -> list[Vector | None]:
+    async def scenario() -> tuple[Vector | None, Vector | None]:
         service = EmbeddingService(spy)
         first = await held_batch(service, spy, "how")
         both = asyncio.gather(service.embed("list " * WINDOW), service.embed("list"))

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from benchmarks.stand_ins.ollama import Refusal, Script, ServedModel, StandInOllama, running
+from benchmarks.stand_ins.ollama import ServedModel, StandInOllama, running
 from benchmarks.stand_ins.ollama_script import (
     Call,
     Calls,
@@ -20,6 +20,8 @@ from benchmarks.stand_ins.ollama_script import (
     Fail,
     Gate,
     Raw,
+    Refusal,
+    Script,
     Silence,
     Text,
     Thinking,
@@ -212,6 +214,13 @@ def test_a_stop_sequence_in_thinking_or_arguments_is_none() -> None:
 def test_a_reply_that_is_all_stop_sequence_is_empty() -> None:
     got = reply(Script((Text("END"), Text("more"))), request(stop_sequences=["END"]))
     assert (got.content, got.stop_sequence) == ((), "END")
+
+
+def test_lines_that_come_with_the_stop_sequence_are_dropped() -> None:
+    line = b'{"message":{"content":"%s","tool_calls":[{"function":{"name":"Read"}}]}}\n'
+    script = Script((Raw(line % b"a END b" + line % b"c" + b'{"error":"late"}\n'),))
+    got = reply(script, request(stop_sequences=["END"]))
+    assert (got.content, got.stop_reason) == ((r.Text("a "),), "stop_sequence")
 
 
 def test_an_empty_stop_sequence_is_refused() -> None:
@@ -448,6 +457,19 @@ def test_a_finished_reply_leaves_its_connection_for_the_next() -> None:
     with running(spy) as url:
         with_backend(url, work)
     assert len(set(ports)) == 1
+
+
+def test_a_connection_that_ollama_closed_is_not_used_again() -> None:
+    async def work(backend: OllamaBackend) -> list[r.Event]:
+        await events_of(backend)
+        stopping.close()
+        with running(StandInOllama(text("b")), port=port):
+            return await events_of(backend)
+
+    with contextlib.ExitStack() as stopping:
+        url = stopping.enter_context(running(StandInOllama(text("a"))))
+        port = int(url.rpartition(":")[2])
+        assert r.collect(with_backend(url, work)).content == (r.Text("b"),)
 
 
 def test_many_streams_run_at_once() -> None:

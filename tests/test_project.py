@@ -186,7 +186,7 @@ def test_make_lists_its_targets() -> None:
 
 
 def test_a_python_that_is_too_old_gets_one_line() -> None:
-    result = make("new-venv", "PYTHON=/bin/false", "VENV=/nonexistent")
+    result = make("serve", "PYTHON=/bin/false", "VENV=/nonexistent")
     first, *rest = result.stderr.splitlines()
     assert first.startswith("Needs Python 3.11 or newer with venv, seen")
     assert result.returncode == 2

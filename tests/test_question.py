@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.test_canonical import Body, Path, at, changed, leaves, nudged
+from tests.test_canonical import STEADY, Body, Path, at, changed, leaves, nudged
 from workbench.cache.question import Question, question
 from workbench.errors import InvalidRequest
 from workbench.messages import parse_request
@@ -199,6 +199,7 @@ def test_conversation_of_system_messages_only_has_no_question() -> None:
 
 def test_hostile_tags_are_read_in_linear_time() -> None:
     for text in (
+        "<user-" + "a-hook-" * 100_000,
         "<command-" + "a" * 300_000,
         "<system-reminder " * 30_000,
         "<system-reminder></system-reminder>" * 9000,
@@ -209,6 +210,7 @@ def test_hostile_tags_are_read_in_linear_time() -> None:
 # ── scope ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@STEADY
 @given(OWN_WORDS, OWN_WORDS)
 def test_requests_that_differ_only_in_the_question_have_one_scope(one: str, other: str) -> None:
     a, b = (of(changed(BODY, QUESTION, f"{REMINDER}\n{text}\n")) for text in (one, other))
@@ -232,6 +234,7 @@ def test_any_other_difference_gives_another_scope(path: Path) -> None:
     assert other.scope != of(BODY).scope
 
 
+@STEADY
 @given(st.text(alphabet="ab \n", max_size=4), st.text(alphabet="ab \n", max_size=4))
 def test_what_a_reminder_in_the_same_turn_says_is_in_the_scope(one: str, other: str) -> None:
     a, b = (asking(f"<system-reminder>{text}</system-reminder>{ASKED}") for text in (one, other))

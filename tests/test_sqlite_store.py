@@ -1,25 +1,22 @@
-"""What only the SQLite store promises: durability, one file for several processes, and files it must not touch."""
+"""What only the SQLite store promises: durability, one file for several processes, and honest faults."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import sqlite3
-import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.test_stores import Clock, digest_of, entry, names, opened, pointing, same
-from workbench.cache.sqlite_schema import APPLICATION_ID, MIGRATIONS, open_database
+from tests.stores import Clock, digest_of, entry, names, opened, pointing, same
 from workbench.cache.sqlite_store import SqliteStore
-from workbench.errors import StoreError, StoreUnusable
+from workbench.errors import StoreError
 
 # ── a killed process ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -56,7 +53,7 @@ def write_and_be_killed(path: Path, seed: int, acknowledged: int) -> dict[str, i
 
 def test_every_acknowledged_entry_survives_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "cache.db"
-    moments = random.Random(2024)
+    moments = random.Random(2024)  # noqa: S311 - no secret
     acknowledged: dict[str, int] = {}
     for seed in range(5):
         acknowledged |= write_and_be_killed(path, seed, moments.randrange(1, 300))
@@ -80,8 +77,7 @@ def test_a_process_killed_at_its_start_leaves_a_usable_file(tmp_path: Path) -> N
     path = tmp_path / "cache.db"
     command = [sys.executable, "-c", WRITE_FOR_EVER, str(path), "0"]
     for delay_s in (0.0, 0.001, 0.002, 0.004, 0.008):
-        for leftover in tmp_path.iterdir():
-            leftover.unlink()
+        remove_files(tmp_path)
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:  # noqa: S603 - our own script
             while not path.exists():
                 assert child.poll() is None
@@ -260,99 +256,12 @@ def test_processes_that_start_together_create_one_file(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-# ── files ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── a deleted file ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_folder_and_file_are_made_for_the_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "cache.db"
-
-    async def story() -> None:
-        async with opened(SqliteStore(path)) as store:
-            await store.put("t", entry("a"))
-            assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
-
-    asyncio.run(story())
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_an_empty_file_is_a_new_one(tmp_path: Path) -> None:
-    path = tmp_path / "cache.db"
-    path.touch()
-
-    async def story() -> None:
-        async with opened(SqliteStore(path, clock=Clock())) as store:
-            await store.put("t", entry("a"))
-
-    asyncio.run(story())
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-def written_store(path: Path) -> None:
-    """A good file with a few pages."""
-
-    async def story() -> None:
-        async with opened(SqliteStore(path, clock=Clock())) as store:
-            for number in range(40):
-                await store.put("t", replace(entry(str(number)), payload=bytes([number]) * 3000))
-
-    asyncio.run(story())
-
-
-def garbage(path: Path) -> None:
-    path.write_bytes(b"not a database at all" * 400)
-
-
-def anothers(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as raw, raw:
-        raw.execute("CREATE TABLE bookmarks (url)")
-
-
-def newer(path: Path) -> None:
-    written_store(path)
-    with closing(sqlite3.connect(path)) as raw:
-        raw.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
-
-
-def cut_off(path: Path) -> None:
-    written_store(path)
-    path.write_bytes(path.read_bytes()[:9000])
-
-
-def overwritten(path: Path) -> None:
-    written_store(path)
-    content = bytearray(path.read_bytes())
-    content[4096 : 4096 * 4] = b"\xff" * 4096 * 3
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (garbage, "not a database"),
-        (anothers, "another program"),
-        (newer, "newer version"),
-        (cut_off, "malformed|damaged"),
-        (overwritten, "malformed|damaged"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_refused_and_left_untouched(
-    tmp_path: Path, spoil: Callable[[Path], None], message: str
-) -> None:
-    path = tmp_path / "cache.db"
-    spoil(path)
-    before, modified_ns = path.read_bytes(), path.stat().st_mtime_ns
-    with pytest.raises(StoreUnusable, match=message) as raised:
-        asyncio.run(SqliteStore(path).open())
-    assert "move or delete it" in str(raised.value)
-    assert list(tmp_path.iterdir()) == [path]
-    assert path.read_bytes() == before
-    assert path.stat().st_mtime_ns == modified_ns
-
-
-def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnusable, match="cannot be used"):
-        asyncio.run(SqliteStore(tmp_path).open())
+def remove_files(folder: Path, pattern: str = "*") -> None:
+    for file in folder.glob(pattern):
+        file.unlink()
 
 
 @pytest.mark.parametrize("deleted", ["cache.db*", "cache.db"])
@@ -360,8 +269,7 @@ def test_files_deleted_between_runs_mean_an_empty_start(tmp_path: Path, deleted:
     path = tmp_path / "cache.db"
     acknowledged = write_and_be_killed(path, 1, 20)
     assert (tmp_path / "cache.db-wal").exists()
-    for file in tmp_path.glob(deleted):
-        file.unlink()
+    remove_files(tmp_path, deleted)
 
     async def story() -> None:
         async with opened(SqliteStore(path)) as store:
@@ -376,8 +284,7 @@ def test_a_file_deleted_while_in_use_is_made_anew(tmp_path: Path) -> None:
         path = tmp_path / "deep" / "cache.db"
         async with opened(SqliteStore(path, clock=Clock())) as store:
             await store.put("t", entry("old", angle=0.0))
-            for file in path.parent.iterdir():
-                file.unlink()
+            remove_files(path.parent)
             path.parent.rmdir()
             assert await store.get("t", digest_of("old")) is None
             assert await store.changes() == {("t", digest_of("old"))}
@@ -394,53 +301,16 @@ def test_a_file_replaced_by_something_else_while_in_use_is_a_fault_until_it_is_g
         path = tmp_path / "cache.db"
         async with opened(SqliteStore(path, clock=Clock())) as store:
             await store.put("t", entry("a"))
-            for file in tmp_path.iterdir():
-                file.unlink()
-            garbage(path)
-            before = path.read_bytes()
+            remove_files(tmp_path)
+            path.write_bytes(b"not a database at all")
             for _ in range(2):
                 with pytest.raises(StoreError):
                     await store.put("t", entry("b"))
-            assert path.read_bytes() == before
+            assert path.read_bytes() == b"not a database at all"
             path.unlink()
             await store.put("t", entry("b"))
 
     asyncio.run(story())
-
-
-# ── the format ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_file_says_whose_it_is_and_which_version(tmp_path: Path) -> None:
-    written_store(tmp_path / "cache.db")
-    with closing(sqlite3.connect(tmp_path / "cache.db")) as raw:
-        assert raw.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-        assert raw.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
-        assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-
-
-def test_an_older_file_is_migrated_in_order_and_keeps_its_entries(tmp_path: Path) -> None:
-    path = tmp_path / "cache.db"
-    written_store(path)
-    later = (
-        ("ALTER TABLE entries ADD COLUMN judged INTEGER", "UPDATE entries SET judged = 1"),
-        ("ALTER TABLE entries RENAME COLUMN judged TO verdict",),
-    )
-    with closing(open_database(path, migrations=MIGRATIONS + later)) as database:
-        assert database.execute("SELECT COUNT(*), SUM(verdict) FROM entries").fetchone()[:] == (40, 40)
-        assert database.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS) + 2
-    with pytest.raises(StoreUnusable, match="newer version"):
-        open_database(path)
-
-
-def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "cache.db"
-    written_store(path)
-    broken = ("ALTER TABLE entries ADD COLUMN judged INTEGER", "UPDATE nowhere SET judged = 1")
-    with pytest.raises(StoreUnusable, match="no such table"):
-        open_database(path, migrations=(*MIGRATIONS, broken))
-    with closing(open_database(path)) as database:
-        assert "judged" not in database.execute("SELECT * FROM entries").fetchone().keys()  # noqa: SIM118 - a Row
 
 
 # ── faults ──────────────────────────────────────────────────────────────────────────────────────────────────

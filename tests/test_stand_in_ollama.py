@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.stand_ins.ollama import Refusal, Script, ServedModel, StandInOllama, Text, running
-from benchmarks.stand_ins.ollama_script import Cut, Silence, last_user_text
+from benchmarks.stand_ins.ollama import ServedModel, StandInOllama, running
+from benchmarks.stand_ins.ollama_script import Cut, Refusal, Script, Silence, Text, last_user_text
 
 
 def ask(url: str, content: str = "hello", **fields: Any) -> httpx.Response:

@@ -3,52 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from workbench.cache.memory_store import MemoryStore
-from workbench.cache.sqlite_store import SqliteStore
-from workbench.cache.store import Entry, Neighbour, Store, Vector
+from tests.stores import LARGE_BYTES, NOW_S, STORES, Clock, digest_of, entry, names, opened, pointing, same
+from workbench.cache.store import Store
 from workbench.errors import StoreError
-
-NOW_S = 1_000_000.0
-LARGE_BYTES = 2**30
-
-
-class Clock:
-    """Time that passes when the test says so, in Unix seconds."""
-
-    def __init__(self) -> None:
-        self.now_s = NOW_S
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-MakeStore = Callable[[Path, int, Clock], Store]
-
-STORES: dict[str, MakeStore] = {
-    "memory": lambda _folder, max_bytes, clock: MemoryStore(max_bytes=max_bytes, clock=clock),
-    "sqlite": lambda folder, max_bytes, clock: SqliteStore(folder / "cache.db", max_bytes=max_bytes, clock=clock),
-}
-
-
-@asynccontextmanager
-async def opened(store: Store) -> AsyncIterator[Store]:
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 @pytest.fixture
@@ -61,48 +25,6 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> 
     """A store of each kind in turn; `max_bytes` may be given."""
     kind: str = request.param
     return lambda max_bytes=LARGE_BYTES: STORES[kind](tmp_path, max_bytes, clock)
-
-
-def digest_of(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()
-
-
-def entry(name: str, *, text: str = "", scope: str = "s", angle: float | None = None, ttl_s: float = 100.0) -> Entry:
-    """An entry found by `digest_of(name)`, and with an `angle` (radians) also by a vector in the plane."""
-    return Entry(
-        digest=digest_of(name),
-        payload=b"\x00payload of " + name.encode(),
-        model="model",
-        created_s=NOW_S,
-        expires_s=NOW_S + ttl_s,
-        scope=scope if angle is not None else "",
-        outer_scope="outer",
-        text=text,
-        turns=("first turn", "zweiter Zug: ü\n"),
-        vector=None if angle is None else pointing(angle),
-    )
-
-
-def pointing(angle: float) -> Vector:
-    return np.array([np.cos(angle), np.sin(angle)], np.float32)
-
-
-def same(one: Entry | None, other: Entry | None) -> bool:
-    """Equal in every field; vectors by value."""
-    if one is None or other is None:
-        return one is other
-    plain = all(
-        getattr(one, name) == getattr(other, name)
-        for name in ("digest", "payload", "model", "created_s", "expires_s", "scope", "outer_scope", "text", "turns")
-    )
-    if one.vector is None or other.vector is None:
-        return plain and one.vector is other.vector
-    return plain and np.array_equal(one.vector, other.vector)
-
-
-def names(found: list[Neighbour], *known: str) -> list[str]:
-    by_digest = {digest_of(name): name for name in known}
-    return [by_digest[neighbour.entry.digest] for neighbour in found]
 
 
 # ── by digest ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -351,70 +273,3 @@ def test_many_callers_at_once_are_all_served(make_store: Callable[..., Store]) -
             assert (await store.stats()).entries == 50
 
     asyncio.run(story())
-
-
-# ── all stores alike ────────────────────────────────────────────────────────────────────────────────────────
-
-few_names = st.sampled_from("abcd")
-tenants = st.sampled_from(["t", "u"])
-angles = st.sampled_from([None, 0.0, 0.5, 1.0, 2.0])
-operations = st.one_of(
-    st.tuples(st.just("put"), tenants, few_names, angles, st.sampled_from([5.0, 50.0])),
-    st.tuples(st.just("get"), tenants, few_names),
-    st.tuples(st.just("nearest"), tenants, angles, st.integers(1, 3)),
-    st.tuples(st.just("delete"), tenants, few_names),
-    st.tuples(st.just("withdraw"), tenants, few_names),
-    st.tuples(st.just("entries"), tenants, few_names),
-    st.tuples(st.just("stats")),
-    st.tuples(st.just("wait"), st.sampled_from([0.1, 3.0, 30.0])),
-)
-
-
-async def perform(store: Store, clock: Clock, operation: tuple) -> object:  # type: ignore[type-arg] # of many shapes
-    """Do it, and give the answer in a form that can be compared."""
-    match operation:
-        case ("put", tenant, name, angle, ttl_s):
-            stored = entry(name, text=name, angle=angle, ttl_s=clock.now_s - NOW_S + ttl_s)
-            return await store.put(tenant, replace(stored, payload=str(operation).encode()))
-        case ("get", tenant, name):
-            return outline(await store.get(tenant, digest_of(name)))
-        case ("nearest", tenant, angle, k):
-            found = await store.nearest(tenant, "s", pointing(angle or 0.0), k=k)
-            return [(outline(neighbour.entry), neighbour.similarity) for neighbour in found]
-        case ("delete", tenant, name):
-            return outline(await store.delete(tenant, digest_of(name)[:16]))
-        case ("withdraw", tenant, name):
-            return outline(await store.withdraw(tenant, digest_of(name)[:16]))
-        case ("entries", tenant, name):
-            return [outline(found) for found in await store.entries(tenant, query=name.upper())]
-        case ("stats",):
-            return await store.stats()
-        case _:
-            raise AssertionError(operation)
-
-
-def outline(found: Entry | None) -> object:
-    if found is None:
-        return None
-    vector = None if found.vector is None else found.vector.tolist()
-    return (found.digest, found.payload, found.scope, found.text, found.turns, found.expires_s, vector)
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.lists(operations, max_size=30))
-def test_any_sequence_of_operations_gives_the_same_answers_on_all_stores(sequence: list[tuple]) -> None:  # type: ignore[type-arg] # of many shapes
-    async def story(folder: Path) -> None:
-        clock = Clock()
-        async with AsyncExitStack() as stack:
-            stores = [
-                await stack.enter_async_context(opened(make(folder, LARGE_BYTES, clock))) for make in STORES.values()
-            ]
-            for operation in sequence:
-                if operation[0] == "wait":
-                    clock.now_s += operation[1]
-                    continue
-                first, *others = [await perform(store, clock, operation) for store in stores]
-                assert all(other == first for other in others)
-
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(story(Path(folder)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from workbench.cache.store import Vector
@@ -33,7 +35,7 @@ class NaiveIndex:
         return [(key, similarity) for similarity, key in sorted(found, reverse=True)[:k]]
 
 
-def unit(numbers: Vector) -> Vector:
+def unit(numbers: npt.NDArray[np.floating[Any]]) -> Vector:
     return np.asarray(numbers / np.linalg.norm(numbers), np.float32)
 
 

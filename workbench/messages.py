@@ -244,6 +244,8 @@ def _parse(shape: type[P], body: bytes) -> P:
 def _describe(error: ValidationError) -> str:
     """The first problem in the API's own form: ``messages.0.content.1.text.text: Field required``."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if not first["loc"] and first["type"] == "model_type":
+        return "The request body is not a JSON object"
     where = ".".join(str(part) for part in first["loc"])
     what = first["msg"].removeprefix("Value error, ")
     return f"{where}: {what}" if where else what

@@ -14,36 +14,17 @@ import asyncio
 import contextlib
 import hashlib
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from benchmarks.stand_ins.ollama_script import (
-    Answer,
-    Calls,
-    Chooser,
-    Cut,
-    Delay,
-    End,
-    Fail,
-    Raw,
-    Refusal,
-    Script,
-    Silence,
-    Step,
-    Text,
-    Thinking,
-    Wait,
-    echo,
-    in_turn,
-)
+from benchmarks.stand_ins.ollama_lines import Telling, now, prompt_tokens
+from benchmarks.stand_ins.ollama_script import Answer, Chooser, Refusal, Script, echo, in_turn
 from benchmarks.stand_ins.serving import listen, quiet_config, serve_in_thread
 
 VERSION = "0.14.0"
@@ -179,8 +160,8 @@ class StandInOllama:
         if isinstance(answer, Refusal):
             await _send(send, answer.status, answer.payload, answer.content_type, answer.headers)
         elif not answer.waits:
-            await _Telling(request, send).tell(answer)
-        elif not await _unless_the_client_leaves(_Telling(request, send).tell(answer), receive):
+            await Telling(request, send).tell(answer)
+        elif not await _unless_the_client_leaves(Telling(request, send).tell(answer), receive):
             self._count(aborted=1)
             return
         self._count(finished=1)
@@ -199,7 +180,7 @@ class StandInOllama:
         if self._loaded.get(model.name) != context:
             self._loaded[model.name] = context
             self.loads += 1
-        if request.get("truncate") is False and _prompt_tokens(request) > context:
+        if request.get("truncate") is False and prompt_tokens(request) > context:
             return Refusal(400, "the input length exceeds the context length")
         return None
 
@@ -211,85 +192,6 @@ class StandInOllama:
             self._changed.notify_all()
 
 
-class _Telling:
-    """Sends one script, line by line."""
-
-    def __init__(self, request: dict[str, Any], send: Send) -> None:
-        self._request = request
-        self._model = str(request.get("model"))
-        self._send = send
-        self._began_ns = time.monotonic_ns()
-        self._lines = 0
-        self._headers_sent = False
-
-    async def tell(self, script: Script) -> None:
-        """Send the steps, then ``done``, unless a step ends it before."""
-        for step in script.steps:
-            if isinstance(step, Cut):
-                await self._write(b"")
-                return
-            if isinstance(step, Delay | Wait | Silence):
-                await _pause(step)
-            elif isinstance(step, End):
-                break
-            else:
-                await self._write(self._line(step))
-            if isinstance(step, Fail):
-                break
-        else:
-            await self._write(self._done(script))
-        await self._write(b"", more=False)
-
-    async def _write(self, data: bytes, *, more: bool = True) -> None:
-        if not self._headers_sent:
-            self._headers_sent = True
-            headers = [(b"content-type", b"application/x-ndjson")]
-            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
-
-    def _line(self, step: Step) -> bytes:
-        match step:
-            case Raw(data):
-                return data
-            case Fail(error):
-                return orjson.dumps({"error": error}) + b"\n"
-            case Text(text):
-                return self._message({"role": "assistant", "content": text})
-            case Thinking(text):
-                return self._message({"role": "assistant", "content": "", "thinking": text})
-            case Calls(calls, text):
-                told = [_told(call.name, dict(call.arguments), call.id, i) for i, call in enumerate(calls)]
-                return self._message({"role": "assistant", "content": text, "tool_calls": told})
-            case _:
-                raise AssertionError(f"{step} has no line")
-
-    def _message(self, message: dict[str, Any]) -> bytes:
-        self._lines += 1
-        return orjson.dumps({"model": self._model, "created_at": _now(), "message": message, "done": False}) + b"\n"
-
-    def _done(self, script: Script) -> bytes:
-        prompt, output = script.prompt_tokens, script.output_tokens
-        took_ns = time.monotonic_ns() - self._began_ns
-        return (
-            orjson.dumps(
-                {
-                    "model": self._model,
-                    "created_at": _now(),
-                    "message": {"role": "assistant", "content": ""},
-                    "done": True,
-                    **({"done_reason": script.done_reason} if script.done_reason is not None else {}),
-                    "total_duration": took_ns,
-                    "load_duration": took_ns // 10,
-                    "prompt_eval_count": _prompt_tokens(self._request) if prompt is None else prompt,
-                    "prompt_eval_duration": took_ns // 4,
-                    "eval_count": self._lines if output is None else output,
-                    "eval_duration": took_ns // 2,
-                }
-            )
-            + b"\n"
-        )
-
-
 _DETAILS = {
     "format": "gguf",
     "family": "scripted",
@@ -297,11 +199,6 @@ _DETAILS = {
     "parameter_size": "1B",
     "quantization_level": "Q4_K_M",
 }
-
-
-def _told(name: str, arguments: dict[str, Any], call_id: str | None, index: int) -> dict[str, Any]:
-    function = {"index": index, "name": name, "arguments": arguments}
-    return {"function": function} if call_id is None else {"id": call_id, "function": function}
 
 
 def _tag(model: ServedModel) -> dict[str, Any]:
@@ -316,26 +213,7 @@ def _tag(model: ServedModel) -> dict[str, Any]:
 
 
 def _placement(context_tokens: int) -> dict[str, Any]:
-    return {"expires_at": _now(), "size_vram": 1_000_000_000, "context_length": context_tokens}
-
-
-def _prompt_tokens(request: dict[str, Any]) -> int:
-    characters = sum(len(str(message.get("content", ""))) for message in request.get("messages", []))
-    return max(1, (characters + len(orjson.dumps(request.get("tools") or []))) // 4)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
-
-
-async def _pause(step: Delay | Wait | Silence) -> None:
-    match step:
-        case Delay(seconds_s):
-            await asyncio.sleep(seconds_s)
-        case Wait(gate):
-            await gate.wait()
-        case Silence():
-            await asyncio.get_running_loop().create_future()
+    return {"expires_at": now(), "size_vram": 1_000_000_000, "context_length": context_tokens}
 
 
 async def _body(receive: Receive) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -15,18 +16,32 @@ STARTUP_LIMIT_S = 30
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that says when it listens, or that it never will."""
+    """A uvicorn server that says when it listens, or that it never will, and that stops without a delay."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.settled = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then wake whoever waits in `serve_in_thread`."""
         try:
             await super().startup(sockets)
+            self._loop = asyncio.get_running_loop()
         finally:
             self.settled.set()
+
+    async def main_loop(self) -> None:
+        """Wait for `stop`, where uvicorn looks ten times a second."""
+        await self.on_tick(0)
+        await self._stop.wait()
+
+    def stop(self) -> None:
+        """Stop serving; safe from any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
 
 
 def listen(port: int = 0) -> socket.socket:
@@ -64,7 +79,7 @@ def serve_in_thread(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
             raise RuntimeError(f"the app did not start on {bound}; see its lifespan")
         yield f"http://{LOOPBACK}:{bound.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        server.stop()
         thread.join(STARTUP_LIMIT_S)
         bound.close()
 

@@ -25,9 +25,6 @@ from workbench.reply import Event
 MAX_ANSWER_BYTES = 1024 * 1024
 """An error or a list of models longer than this is cut."""
 
-DRAIN_S = 0.1
-"""How long to wait for the end of the HTTP answer after the end of the reply, so that the connection can be kept."""
-
 _STEADY_FIELDS = ("id", "owned_by", "root", "meta", "max_model_len", "max_context_length", "quantization")
 """What identifies a model in ``/v1/models``. Not `created`: vLLM and llama.cpp give the time of the question."""
 
@@ -75,7 +72,9 @@ class AnthropicBackend:
             base_url=address,
             headers=self._headers,
             timeout=httpx2.Timeout(None, connect=self._connect_timeout_s),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=32),
+            # None is kept: llama.cpp closes after a stream whatever it promises, and a request on a closing
+            # connection is lost. A new one costs a round trip, a lost request costs the reply.
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
             verify=address.scheme == "https",  # a TLS context takes 75 ms to make; plain HTTP needs none
             trust_env=False,  # settings are the only reader of the environment; no system proxy in between
         )
@@ -122,7 +121,6 @@ class AnthropicBackend:
                         begun = True
                         yield event
                     if reader.done:
-                        await _drain(chunks)
                         return
         reader.finish()
 
@@ -184,6 +182,7 @@ class AnthropicBackend:
 def _headers(url: str, api_key: str | None) -> dict[str, str]:
     headers = {
         "accept-encoding": "identity",
+        "connection": "close",
         "anthropic-version": "2023-06-01",
         "content-type": "application/json",
     }
@@ -194,14 +193,6 @@ def _headers(url: str, api_key: str | None) -> dict[str, str]:
         raise ConfigurationError(f"the key for {url} has blanks, line ends or other characters that no header may have")
     # vLLM reads only the second, Anthropic's own API means the first, llama.cpp takes either.
     return headers | {"x-api-key": api_key, "authorization": f"Bearer {api_key}"}
-
-
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """Read what is left after the reply, if it ends soon; else the connection is closed instead of kept."""
-    with contextlib.suppress(TimeoutError, httpx2.HTTPError):
-        async with asyncio.timeout(DRAIN_S):
-            async for _ in chunks:
-                pass
 
 
 def _listed(body: bytes) -> list[dict[str, Any]]:

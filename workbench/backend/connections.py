@@ -6,9 +6,9 @@ stream beside 150 open ones then takes 100 ms of the event loop. Here the latest
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator
+from typing import Protocol, runtime_checkable
 
 import httpcore
 import httpx
@@ -20,7 +20,7 @@ MAX_IDLE = 64
 class Connections(httpcore.AsyncConnectionPool):
     """A pool without limits: whoever opens too many streams is held in a queue elsewhere."""
 
-    def __init__(self, *, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, ssl_context: ssl.SSLContext) -> None:
         super().__init__(ssl_context=ssl_context, keepalive_expiry=KEEP_IDLE_S)
         self._idle: list[httpcore.AsyncConnectionInterface] = []
         self._busy: set[httpcore.AsyncConnectionInterface] = set()
@@ -51,9 +51,9 @@ class Connections(httpcore.AsyncConnectionPool):
     async def give_back(self, connection: httpcore.AsyncConnectionInterface) -> None:
         """Keep it when its exchange is over, close it when it is not."""
         if connection not in self._busy:
-            return
+            return  # closed meanwhile, with all the others
         self._busy.discard(connection)
-        if not connection.is_idle():
+        if connection.is_closed() or not connection.is_idle():
             await connection.aclose()
             return
         self._idle.append(connection)
@@ -65,6 +65,11 @@ class Connections(httpcore.AsyncConnectionPool):
         connections, self._idle, self._busy = [*self._idle, *self._busy], [], set()
         for connection in connections:
             await connection.aclose()
+
+
+@runtime_checkable
+class _Closable(Protocol):
+    async def aclose(self) -> None: ...
 
 
 class _Body:
@@ -86,7 +91,7 @@ class _Body:
     async def aclose(self) -> None:
         """Close the connection when the body was not read to its end."""
         try:
-            if isinstance(self._stream, contextlib.AbstractAsyncContextManager):
+            if isinstance(self._stream, _Closable):
                 await self._stream.aclose()
         finally:
             await self._connections.give_back(self._connection)
@@ -96,5 +101,6 @@ class Transport(httpx.AsyncHTTPTransport):
     """httpx's transport on `Connections`; it brings the translation of httpcore's errors."""
 
     def __init__(self) -> None:
-        super().__init__(trust_env=False)
-        self._pool = Connections(ssl_context=httpx.create_ssl_context(trust_env=False))
+        ssl_context = httpx.create_ssl_context(trust_env=False)
+        super().__init__(verify=ssl_context, trust_env=False)
+        self._pool = Connections(ssl_context=ssl_context)

@@ -16,7 +16,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -57,11 +57,16 @@ def find_gguf() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class LlamaLimits:
-    """How large the child is, and how long it may take. Each of `slots` requests at once has the whole context."""
+    """How large the child is, and how long it may take.
+
+    Each of `slots` requests at once has a context of its own. Threads wait for each other at every step, so one
+    more than there are idle cores costs a lot: on two cores, one thread gave 45 tokens/s idle and 26 busy, two gave
+    65 idle and 3 busy. By default half of the cores, at most 4.
+    """
 
     context_tokens: int = CONTEXT_TOKENS
     slots: int = 2
-    threads: int = 2
+    threads: int = field(default_factory=lambda: min(4, max(1, (os.cpu_count() or 1) // 2)))
     start_timeout_s: float = 60.0
     first_event_timeout_s: float = 300.0
     idle_timeout_s: float = 60.0
@@ -70,17 +75,27 @@ class LlamaLimits:
 class LlamaServer:
     """One running child; `backend` talks to it. It dies with this process, however that ends."""
 
-    def __init__(self, process: asyncio.subprocess.Process, backend: AnthropicBackend, *, url: str, key: str) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        backend: AnthropicBackend,
+        log_file: IO[bytes],
+        *,
+        url: str,
+        key: str,
+    ) -> None:
         self.backend = backend
         self.url = url
         self.key = key
         self._process = process
+        self._log_file = log_file
 
     @classmethod
     async def start(cls, gguf: Path, limits: LlamaLimits) -> LlamaServer:
         """Run it until it answers; raises `ThinkerUnavailable`, with its last words, when it does not."""
         key = secrets.token_urlsafe(24)
-        with tempfile.TemporaryFile() as log_file:
+        with contextlib.ExitStack() as unless_it_starts:
+            log_file = unless_it_starts.enter_context(tempfile.TemporaryFile())
             process = await _launch(gguf, limits, log_file)
             try:
                 url = await _announced(process, key, within_s=limits.start_timeout_s)
@@ -89,16 +104,22 @@ class LlamaServer:
                 await backend.models()
             except BaseException as error:
                 await _end(process)
-                if isinstance(error, TimeoutError | OSError | BackendError | ConfigurationError):
+                if isinstance(error, TimeoutError | OSError | BackendError):
                     raise ThinkerUnavailable(f"embedded: llama.cpp did not start: {_tail(log_file)}") from error
                 raise
+            unless_it_starts.pop_all()
         log.info("embedded.started pid=%d", process.pid)
-        return cls(process, backend, url=url, key=key)
+        return cls(process, backend, log_file, url=url, key=key)
 
     @property
     def pid(self) -> int:
         """The child's process id."""
         return self._process.pid
+
+    @property
+    def last_words(self) -> str:
+        """The last line that it wrote to its log; llama.cpp writes errors only, and no prompts."""
+        return _tail(self._log_file)
 
     async def answers(self) -> bool:
         """Whether it is alive; a live one answers this even while it generates."""
@@ -106,9 +127,10 @@ class LlamaServer:
             return False
         try:
             await self.backend.models()
-        except BackendError as e:
-            print('DEAD', repr(e), repr(e.__cause__), self._process.returncode)
+        except ThinkerUnavailable:
             return False
+        except BackendError:  # slow or confused, and other streams may still run in it: theirs to find out
+            return True
         return True
 
     async def stop(self) -> None:
@@ -117,6 +139,7 @@ class LlamaServer:
             await self.backend.close()
         finally:
             await _end(self._process)
+            self._log_file.close()
 
 
 async def _launch(gguf: Path, limits: LlamaLimits, log_file: IO[bytes]) -> asyncio.subprocess.Process:
@@ -138,11 +161,12 @@ async def _launch(gguf: Path, limits: LlamaLimits, log_file: IO[bytes]) -> async
 
 async def _announced(process: asyncio.subprocess.Process, key: str, *, within_s: float) -> str:
     """The child's address; raises OSError when it ended without one, TimeoutError when it did not say it in time."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(f"{key}\n".encode())
+    stdin, stdout = process.stdin, process.stdout
+    if not (stdin and stdout):
+        raise OSError("it has no pipes")  # cannot be: both were asked for
+    stdin.write(f"{key}\n".encode())
     async with asyncio.timeout(within_s):
-        line = await process.stdout.readline()
+        line = await stdout.readline()
     if not line.startswith(b"http://"):
         raise OSError("it ended before it listened")
     return line.decode().strip()
@@ -222,7 +246,7 @@ class EmbeddedBackend:
         async with self._starting:
             gguf = self._found()
             if self.server and not await self.server.answers():
-                log.warning("embedded.died pid=%d", self.server.pid)
+                log.warning("embedded.died pid=%d said=%r", self.server.pid, self.server.last_words)
                 await self._stop()
             if self.server is None:
                 self.server = await LlamaServer.start(gguf, self._limits)

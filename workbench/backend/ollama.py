@@ -15,6 +15,7 @@ import httpx
 import ollama
 
 from workbench.backend.backend import Model
+from workbench.backend.connections import Transport
 from workbench.backend.ollama_messages import ChatCall, chat_call
 from workbench.backend.ollama_reply import Lines, OllamaReply, refusal
 from workbench.errors import (
@@ -101,11 +102,7 @@ class OllamaBackend:
 
     async def _first(self, names: list[str]) -> str | None:
         if self._default is None:
-            for name in names:  # the newest may be an embedding model; versions without abilities list none
-                abilities = await self._abilities_of(name)
-                if not abilities or "completion" in abilities:
-                    return name
-            return None
+            return await self._first_that_chats(names)
         for name in (self._default, f"{self._default}:latest"):
             if name in names:
                 return name
@@ -113,6 +110,16 @@ class OllamaBackend:
             f"Ollama at {self.url} has no model {self._default!r} (it has {', '.join(names) or 'none'}): "
             f"`ollama pull {self._default}`, or name another"
         )
+
+    async def _first_that_chats(self, names: list[str]) -> str | None:
+        for name in names:  # the newest may be an embedding model
+            try:
+                abilities = await self._abilities_of(name)
+            except BadReply:
+                continue  # one broken model is no reason to give up the others
+            if not abilities or "completion" in abilities:  # old versions tell none
+                return name
+        return None
 
     async def stream(self, request: MessagesRequest, *, model: str) -> AsyncIterator[Event]:
         """Ask `model`; see `Backend.stream`."""
@@ -215,8 +222,8 @@ def _client(host: str, *, connect_timeout_s: float) -> _Client:
         client = _Client(
             host,
             timeout=httpx.Timeout(None, connect=connect_timeout_s),
-            # Streams wait in Ollama's queue or ours, never for a connection.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=60.0),
+            transport=Transport(),
+            follow_redirects=False,  # a POST would come out as a GET
             # A reverse proxy that compresses would hold lines back.
             headers={"accept-encoding": "identity"},
             trust_env=False,  # only `settings` reads the environment

@@ -115,6 +115,8 @@ class OllamaReply:
 
     def feed(self, line: bytes) -> list[Event]:
         """The events of the next line; raises `BadReply`, or `PromptTooLong` when Ollama says so on a 200."""
+        if self.ended:
+            return []  # lines that Ollama had sent before it noticed
         part = _parsed(line)
         if "error" in part:
             text = _error_text(part["error"])
@@ -124,7 +126,7 @@ class OllamaReply:
             self.started = True
             self._events.append(MessageStart(self._model))
         self._message(_typed(part, "message", dict))
-        if part.get("done") and not self.ended:
+        if part.get("done") and not self.stopped:
             self._end(part)
         return self._events
 
@@ -136,7 +138,7 @@ class OllamaReply:
             self._events.append(ThinkingDelta(self._blocks - 1, thinking))
         if text:
             self._text(text)
-        if calls and not self.ended:
+        if calls and not self.stopped:
             self._called = True
             for call in calls:
                 self._call(call)

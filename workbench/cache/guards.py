@@ -85,16 +85,17 @@ def differ(a: Reading, b: Reading) -> bool:
 def unmentioned(a: Reading, b: Reading) -> bool:
     """A value of one text that the other does not hold as it is, marked up or not; or another order."""
     common = [[value for value in one.values if value in other.values] for one, other in ((a, b), (b, a))]
-    return common[0] != common[1] or _any_missing(a.values, b.text) or _any_missing(b.values, a.text)
+    return common[0] != common[1] or _any_missing(a.values, b) or _any_missing(b.values, a)
 
 
 def unmentioned_in_any_case(a: Reading, b: Reading) -> bool:
-    """Likewise, whatever the case and the order; the values are lower-case."""
-    return _any_missing(a.values, b.text.lower()) or _any_missing(b.values, a.text.lower())
+    """Likewise, whatever the case and the order; the values are case-folded."""
+    a, b = (Reading(reading.text.casefold(), reading.values) for reading in (a, b))
+    return _any_missing(a.values, b) or _any_missing(b.values, a)
 
 
-def _any_missing(values: Iterable[Hashable], text: str) -> bool:
-    return not all(_mentions(text, str(value)) for value in values)
+def _any_missing(values: Iterable[Hashable], there: Reading) -> bool:
+    return not all(value in there.values or _mentions(there.text, str(value)) for value in values)
 
 
 def _mentions(text: str, value: str) -> bool:

@@ -66,6 +66,9 @@ FILLERS = _set(
 )
 """Words that say little: left out when neighbours are compared."""
 
+ABBREVIATIONS = _set("e.g i.e a.m p.m u.s u.k")
+"""Dotted, and yet no identifiers."""
+
 # ── opposites ───────────────────────────────────────────────────────────────────────────────────────────────
 
 _OPPOSITES = """

@@ -17,7 +17,7 @@ from workbench.canonical import canonicalise, digest
 from workbench.messages import Message, MessagesRequest, TextBlock, ToolResultBlock
 
 _WRAPPER = r"(?:system-reminder|(?:local-)?command-|bash-|ide_|task-notification|user-[a-z-]+-hook|session-start-hook)"
-_OPENING = re.compile(rf"<({_WRAPPER}[\w-]*+)[^<>]*+>")  # possessive: linear also on hostile text
+_OPENING = re.compile(rf"<((?>{_WRAPPER}[\w-]*+))[^<>]*+>")  # atomic, possessive: linear on hostile text too
 _LEFTOVER = re.compile(rf"</?{_WRAPPER}", re.IGNORECASE)
 
 _SUBAGENT = "cc_is_subagent=true"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from workbench.cache.lexicon import (
+    ABBREVIATIONS,
     ANTONYM_PHRASE_STARTS,
     ANTONYM_SIDES,
     AUXILIARIES_WITHOUT_APOSTROPHE,
@@ -34,10 +35,12 @@ def _words(text: str) -> list[str]:
 
 
 def _stem(word: str) -> str:
-    """`word` without a plural, -ing, -ed or final e: enough to tell that "using" is "use"."""
-    for ending in ("ing", "ed", "s", "e"):
-        if word.endswith(ending) and len(word) > len(ending) + 2 and not word.endswith("ss"):
-            return word[: -len(ending)].rstrip("e")
+    """`word` without a plural s, -ing, -ed or final e: enough to tell that "uses" is "using"."""
+    if word.endswith("s") and not word.endswith("ss"):
+        word = word[:-1] if len(word) > 2 else word
+    for ending in ("ing", "ed", "e"):
+        if word.endswith(ending) and len(word) >= len(ending) + 2:
+            return word[: -len(ending)]
     return word
 
 
@@ -68,7 +71,7 @@ def numbers(text: str) -> tuple[str, ...]:
                 found[-1] += f" {UNITS[word]}"
             if word in ORDINAL_WORDS and (word != "second" or previous in {"the", "my", "its", "every"}):
                 found.append(ORDINAL_WORDS[word])
-            spelled = False
+            spelled = word == "and" and previous in SCALES  # two hundred and five
         previous = word
     return tuple(found)
 
@@ -106,8 +109,7 @@ _IDENTIFIER = re.compile(
     r"|\b[A-Za-z_]\w*(?:\.\w+)+|\b(?=\w*(?:_|[a-z][A-Z]|[A-Za-z]\d))(?![Vv]\d)[A-Za-z_]\w*|\b\w+(?=\(\))"
 )
 _LONGEST_IDENTIFIER = 200
-_ABBREVIATION = re.compile(r"\w(?:\.\w)+")
-_NAME = re.compile(r"\b[^\W\d_a-z][^\W\d_]*")
+_NAME = re.compile(r"\b[^\W\d_a-z]\w*")
 _GREETING = re.compile(r"\s*(?:hi|hello|hey|dear)\b[^,.!?\n]{0,20}[,.!]\s*", re.IGNORECASE)
 _SENTENCE_ENDS = frozenset('.?!:;\n("')
 _SENTENCES_OWN_COMMA = re.compile(r"(?<=\w)[.,]$")
@@ -129,23 +131,23 @@ def paths(text: str) -> tuple[str, ...]:
 
 
 def identifiers(text: str) -> frozenset[str]:
-    """snake_case, CamelCase, dotted and slashed names, calls, C++, words with digits, addresses; lower-case."""
+    """snake_case, CamelCase, dotted and slashed names, calls, C++, words with digits, addresses; case folded."""
     found: set[str] = set()
     for token in text.split():
         if token.isalpha() and (token.islower() or token[1:].islower()):
             continue  # a plain word, as most are
         read = _IDENTIFIER.findall(token) if len(token) <= _LONGEST_IDENTIFIER else [token]
-        found.update(name.rstrip(".-").lower() for name in read)
-    return frozenset(name for name in found if not _ABBREVIATION.fullmatch(name))
+        found.update(name.rstrip(".-").casefold() for name in read)
+    return frozenset(found - ABBREVIATIONS)
 
 
 def names(text: str) -> frozenset[str]:
-    """Capitalised words inside a sentence, lower-case; none where everything is in capitals."""
+    """Capitalised words inside a sentence, case folded; none where everything is in capitals."""
     if text.isupper():
         return frozenset()
     if greeting := _GREETING.match(text):
         text = text[greeting.end() :]
-    inside = (found[0].lower() for found in _NAME.finditer(text) if _is_name(text, found))
+    inside = (found[0].casefold() for found in _NAME.finditer(text) if _is_name(text, found))
     return frozenset(word for word in inside if not (word in FILLERS or word in QUESTION_WORDS or word in UNITS))
 
 

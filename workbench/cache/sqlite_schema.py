@@ -10,6 +10,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -124,18 +125,22 @@ def _check(path: Path, newest: int) -> None:
     Reading the header with `open` would be shorter, but closing it drops the locks of any other connection that
     this process has to the file (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     """
-    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
-        (application_id,) = database.execute("PRAGMA application_id").fetchone()
-        version = _version(database)
-    finally:
-        database.close()
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            _identify(path, database, newest)
+    except sqlite3.DatabaseError:
+        if Path(f"{path}-journal").exists():
+            return  # half made or migrated, by another process or by one that was killed: `_connect` sees to it
+        with closing(sqlite3.connect(address, uri=True)) as database:  # perhaps it was made in this moment
+            _identify(path, database, newest)
+
+
+def _identify(path: Path, database: sqlite3.Connection, newest: int) -> None:
+    (application_id,) = database.execute("PRAGMA application_id").fetchone()
     if application_id != APPLICATION_ID:
         raise unusable(path, "is an SQLite file of another program")
-    _check_version(path, version, newest)
-
-
-def _check_version(path: Path, version: int, newest: int) -> None:
+    version = _version(database)
     if version > newest:
         raise unusable(path, f"was written by a newer version of this program (format {version}, known: {newest})")
 
@@ -147,9 +152,10 @@ def _connect(path: Path, migrations: Sequence[Migration]) -> sqlite3.Connection:
         # With a WAL this survives a killed process: what is committed lies in the system's hands. A power cut may
         # lose the last commits, never the file; a sync for each of them would buy nothing that a cache needs.
         database.execute("PRAGMA synchronous = NORMAL")
+        if database.execute("PRAGMA page_count").fetchone()[0] > 0:
+            _identify(path, database, len(migrations))
         if _version(database) < len(migrations):
             _migrate(database, migrations)
-        _check_version(path, _version(database), len(migrations))
         if database.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise unusable(path, "lies in a folder where SQLite cannot share memory (a network drive?)")
         database.execute("PRAGMA journal_size_limit = 16777216")

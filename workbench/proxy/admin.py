@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import ORJSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from workbench.cache.policy import Refuse, Serve
@@ -47,32 +47,32 @@ async def metrics(admin: Admin, serving: Serving) -> Response:
 async def stats(admin: Admin, serving: Serving) -> Response:
     """Totals since the start, and how full the store is."""
     store = asdict(await serving.cache.store.stats()) | {"url": serving.cache.store.url}
-    return ORJSONResponse(serving.telemetry.stats() | {"store": store, "embedder": serving.embedder})
+    return JSONResponse(serving.telemetry.stats() | {"store": store, "embedder": serving.embedder})
 
 
 @router.get("/api/exchanges")
 async def exchanges(admin: Admin, serving: Serving, limit: Limit = 100) -> Response:
     """The tenant's latest exchanges, newest first."""
-    return ORJSONResponse({"data": serving.telemetry.recent(admin.tenant, limit=limit)})
+    return JSONResponse({"data": serving.telemetry.recent(admin.tenant, limit=limit)})
 
 
 @router.get("/api/entries")
 async def entries(admin: Admin, serving: Serving, q: str = "", limit: Limit = 100) -> Response:
     """The tenant's newest entries whose question contains `q`."""
     found = await serving.cache.store.entries(admin.tenant, query=q, limit=limit)
-    return ORJSONResponse({"data": [_entry(entry) for entry in found]})
+    return JSONResponse({"data": [_entry(entry) for entry in found]})
 
 
 @router.delete("/api/entries/{id}")
 async def delete_entry(admin: Admin, serving: Serving, id: str) -> Response:
     """Remove an entry; it is served to nobody any more."""
-    return ORJSONResponse({"deleted": _found(await serving.cache.delete(admin.tenant, id), id).id})
+    return JSONResponse({"deleted": _found(await serving.cache.delete(admin.tenant, id), id).id})
 
 
 @router.post("/api/entries/{id}/wrong")
 async def wrong(admin: Admin, serving: Serving, id: str) -> Response:
     """Somebody saw it answer another question wrongly: it is served by meaning no more."""
-    return ORJSONResponse({"withdrawn": _found(await serving.cache.withdraw(admin.tenant, id), id).id})
+    return JSONResponse({"withdrawn": _found(await serving.cache.withdraw(admin.tenant, id), id).id})
 
 
 class Explain(BaseModel):
@@ -92,7 +92,7 @@ async def explain(admin: Admin, serving: Serving, body: Explain) -> Response:
     a, b = await _two_questions(body, admin, serving)
     one, other = await _vector(a, serving), await _vector(b, serving)
     decision = serving.cache.policy.decide(b, a, float(one @ other))
-    return ORJSONResponse({"a": a, "b": b, **_decision(decision)})
+    return JSONResponse({"a": a, "b": b, **_decision(decision)})
 
 
 @router.get("/api/thinkers")
@@ -107,7 +107,7 @@ async def thinkers(admin: Admin, serving: Serving) -> Response:
         }
         for thinker in serving.pool.thinkers
     ]
-    return ORJSONResponse({"data": rows})
+    return JSONResponse({"data": rows})
 
 
 async def _two_questions(body: Explain, admin: Caller, serving: Services) -> tuple[str, str]:

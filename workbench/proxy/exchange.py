@@ -134,7 +134,8 @@ class Exchanger:
 
     def _finish(self, asked: Question, caller: Caller, vector: Vector | None, *, store: bool) -> Finish:
         async def finish(reply: Reply) -> None:
-            self._tokens.learn(reply.model, asked.request, reply.usage.prompt_tokens)
+            if reply.stop_reason != "stop_sequence":  # then the usage may be a guess: the call was cut short
+                self._tokens.learn(reply.model, asked.request, reply.usage.prompt_tokens)
             if store and is_storable(reply):
                 by_meaning = vector if is_servable_by_meaning(reply) else None
                 await self._cache.insert(

@@ -104,9 +104,8 @@ class Flight:
         async with aclosing(self.call.events()) as events:  # type: ignore[type-var]  # every backend's is a generator
             async for event in events:
                 collector.feed(event)
-                if isinstance(event, MessageStop):
-                    break
-                self._publish(event)
+                if not isinstance(event, MessageStop):  # told when the reply is finished, see below
+                    self._publish(event)
         reply = collector.reply()
         await self._finish(reply)
         self._publish(MessageStop())
