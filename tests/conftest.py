@@ -1,0 +1,25 @@
+"""What holds for every test: a data folder of its own, none of the user's settings, and steady property tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from workbench.settings import PREFIX
+
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests, and the processes they start, neither read the user's settings nor write to the user's folders."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in list(os.environ):
+            if name.startswith(PREFIX) or name in ("REDIS_URL", "OLLAMA_HOST", "ANTHROPIC_API_KEY"):
+                environment.delenv(name)
+        environment.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
