@@ -44,6 +44,7 @@ def serve(
             semantic=semantic, log_level=log_level,
         )  # fmt: skip
         logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        logging.getLogger("httpx2").setLevel("WARNING")  # it tells every request to a Thinker at INFO, and we do
         with listen(settings.host, settings.port) as bound:
             address = address_of(bound)
             run(create_app(settings, on_ready=lambda found: print(describe(found, address=address), flush=True)), bound)

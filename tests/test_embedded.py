@@ -215,7 +215,7 @@ asyncio.run(main())
 
 def test_no_child_is_left_when_its_parent_is_killed() -> None:
     command = [sys.executable, "-c", PARENT]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:  # noqa: S603  # our own words
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:  # our own words
         assert parent.stdout is not None
         pid, url = parent.stdout.readline().split()
         listening = httpx2.get(f"{url}/health", trust_env=False).status_code == 200
@@ -252,5 +252,5 @@ def test_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatc
 def test_parent_never_imports_llama_cpp() -> None:
     code = "import sys, workbench.backend.embedded as e; e.find_gguf(); print('xllamacpp' in sys.modules)"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  # our own words
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # our own words
     assert done.stdout.strip() == "False"

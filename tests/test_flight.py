@@ -1,7 +1,7 @@
 """One upstream call, any number of readers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import pytest
 
@@ -30,7 +30,7 @@ class ScriptedCall:
         for _ in range(count):
             self.allowed.release()
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         self.started += 1
         try:
             for event in self.script:

@@ -74,7 +74,7 @@ class Terminal:
         """Start the commands, their output going to `log`, in a process group of their own."""
         program = [sys.executable, "-c"] if language == "python" else ["bash", "-euo", "pipefail", "-c"]
         with log.open("w") as output:
-            return subprocess.Popen(  # noqa: S603  # the README's own commands
+            return subprocess.Popen(  # the README's own commands
                 [*program, re.sub(rf"\b{PORT_IN_README}\b", str(self.port), commands)],
                 cwd=ROOT,
                 env=self.environment,

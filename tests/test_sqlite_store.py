@@ -42,7 +42,7 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 def write_and_be_killed(path: Path, seed: int, acknowledged: int) -> dict[str, int]:
     """Kill a writing process after so many puts; the size in bytes of each payload that it said is stored."""
     command = [sys.executable, "-c", WRITE_FOR_EVER, str(path), str(seed)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603 - our own script
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         lines = [child.stdout.readline() for _ in range(acknowledged)]
         child.kill()
@@ -78,7 +78,7 @@ def test_a_process_killed_at_its_start_leaves_a_usable_file(tmp_path: Path) -> N
     command = [sys.executable, "-c", WRITE_FOR_EVER, str(path), "0"]
     for delay_s in (0.0, 0.001, 0.002, 0.004, 0.008):
         remove_files(tmp_path)
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:  # noqa: S603 - our own script
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
             while not path.exists():
                 assert child.poll() is None
             threading.Event().wait(delay_s)  # no synchronisation: it picks the moment of death
@@ -242,7 +242,7 @@ def test_whoever_missed_too_much_reads_everything_anew(tmp_path: Path) -> None:
 def test_processes_that_start_together_create_one_file(tmp_path: Path) -> None:
     script = WRITE_FOR_EVER.replace("1_000_000", "20")
     children = [
-        subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "cache.db"), str(seed)], stdout=subprocess.PIPE)  # noqa: S603 - our own script
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "cache.db"), str(seed)], stdout=subprocess.PIPE)
         for seed in range(3)
     ]
     for child in children:

@@ -97,7 +97,7 @@ def test_answers_are_taken_in_turn_and_the_last_one_stays() -> None:
 
 def test_the_program_tells_its_port_and_stops_on_sigterm() -> None:
     command = [sys.executable, "-m", "benchmarks.stand_ins.ollama", "--models", "a,b", "--chunks", "3"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  # our own program
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # our own program
         try:
             assert process.stdout is not None
             port = json.loads(process.stdout.readline())["port"]

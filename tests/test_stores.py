@@ -210,6 +210,34 @@ def test_the_least_recently_used_make_room(make_store: Callable[..., Store]) -> 
     asyncio.run(story())
 
 
+def test_what_a_tier_in_front_served_counts_as_used(make_store: Callable[..., Store]) -> None:
+    async def story() -> None:
+        one = entry("0", angle=0.0)
+        async with opened(make_store(max_bytes=2 * one.size_bytes)) as store:
+            await store.put("t", one)
+            await store.put("t", entry("1", angle=1.0))
+            store.touch("t", one.digest)
+            store.touch("t", digest_of("nothing"))
+            await store.put("t", entry("2", angle=2.0))
+            assert {e.digest for e in await store.entries("t")} == {one.digest, digest_of("2")}
+
+    asyncio.run(story())
+
+
+def test_an_entry_is_found_by_its_public_id(make_store: Callable[..., Store], clock: Clock) -> None:
+    async def story() -> None:
+        async with opened(make_store()) as store:
+            one = entry("0", ttl_s=10)
+            await store.put("t", one)
+            assert same(await store.find("t", one.id), one)
+            assert await store.find("other", one.id) is None
+            assert await store.find("t", one.id[:-1]) is None
+            clock.now_s = NOW_S + 10
+            assert await store.find("t", one.id) is None
+
+    asyncio.run(story())
+
+
 def test_an_entry_larger_than_the_limit_is_not_kept_and_costs_nobody_his_place(
     make_store: Callable[..., Store],
 ) -> None:

@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import typer
+from typer.core import TyperCommand
 
 from workbench.errors import ConfigurationError
 from workbench.proxy.app import create_app
 from workbench.proxy.server import TOY, address_of, listen, running
-from workbench.settings import Settings, load
+from workbench.settings import Settings, data_folder, load
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="The self-host workbench.")
 
 INSTALL = "the Claude Code CLI is not on the PATH: npm install -g @anthropic-ai/claude-code"
-PROBE_TIMEOUT_S = 2.0
+
+PROBE_TIMEOUT = httpx2.Timeout(2.0, read=30.0)
+"""In seconds. A proxy that has only just been started listens already and answers when it is ready."""
+
+ELSEWHERE = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
+"""Variables that would send the CLI to somebody else; empty ones do not."""
+
+
+class PassedOn(TyperCommand):
+    """A command whose arguments are all another program's: ``--help`` and ``--`` too."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse nothing."""
+        ctx.args = list(args)
+        return []
 
 
 @cli.callback()
@@ -29,10 +49,7 @@ def workbench() -> None:
     """Claude Code on your own GPUs, answered from memory when that is safe."""
 
 
-@cli.command(
-    add_help_option=False,  # all arguments, --help too, are the CLI's
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)
+@cli.command(cls=PassedOn)
 def claude(context: typer.Context) -> None:
     """Run the Claude Code CLI on the proxy, with all ARGS; starts the proxy when there is none."""
     try:
@@ -40,49 +57,75 @@ def claude(context: typer.Context) -> None:
         if program is None:
             raise ConfigurationError(INSTALL)
         with ExitStack() as stack:
-            environment = _environment(load(), stack)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the CLI
-            code = subprocess.run([program, *context.args], env=environment, check=False).returncode  # noqa: S603  # what the user asked to run
+            settings = load()
+            address = _running_proxy(settings) or _new_proxy(settings, stack)
+            variables = _variables(settings, address)
+            options = ["--settings", stack.enter_context(_settings_file(variables))]
+            code = _run([program, *options, *context.args], os.environ | variables)
     except ConfigurationError as error:
         typer.echo(f"workbench claude: {error}", err=True)
         raise typer.Exit(2) from None
     raise typer.Exit(code)
 
 
-def _environment(settings: Settings, stack: ExitStack) -> dict[str, str]:
+# ── the proxy ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _running_proxy(settings: Settings) -> str | None:
+    """The address of the proxy that the settings describe, if it runs."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  # binds nothing
+    address = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+    return address if "thinkers_up" in _ask(f"{address}/readyz") else None
+
+
+def _new_proxy(settings: Settings, stack: ExitStack) -> str:
+    """Start one that runs until `stack` is closed; it logs to a file, since the CLI has the terminal."""
+    bound = stack.enter_context(listen(settings.host, settings.port))
+    data_folder().mkdir(parents=True, exist_ok=True)
+    log = data_folder() / "claude.log"
+    form = "%(asctime)s %(levelname)s %(name)s %(message)s"
+    logging.basicConfig(filename=log, level=settings.log_level.upper(), format=form)
+    logging.captureWarnings(True)
+    stack.enter_context(running(create_app(settings), bound))
+    address = address_of(bound)
+    typer.echo(f"workbench claude: started the proxy on {address} until this ends; it logs to {log}", err=True)
+    return address
+
+
+def _ask(url: str, *, key: str = "") -> dict[str, Any]:
+    """The JSON object that a running proxy answers, whatever the status; {} when there is none."""
+    try:
+        answer = httpx2.get(url, headers={"x-api-key": key}, timeout=PROBE_TIMEOUT, trust_env=False).json()
+    except (httpx2.HTTPError, ValueError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+# ── the CLI ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _variables(settings: Settings, address: str) -> dict[str, str]:
     """The environment in which the CLI talks to the proxy, and to it alone."""
-    token = next((key.secret.get_secret_value() for key in settings.all_keys()), "local")
-    address = f"http://{settings.host}:{settings.port}"
-    if not _answers(address):
-        bound = stack.enter_context(listen(settings.host, settings.port))
-        stack.enter_context(running(create_app(settings), bound))
-        address = address_of(bound)
-    variables = {
+    keys = settings.all_keys()
+    token = keys[0].secret.get_secret_value() if keys else "local"
+    admin = next((key.secret.get_secret_value() for key in keys if key.scope == "admin"), token)
+    excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    direct = ",".join(filter(None, [excepted, urlsplit(address).hostname]))
+    return {
         "ANTHROPIC_BASE_URL": address,
         "ANTHROPIC_AUTH_TOKEN": token,
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "DISABLE_TELEMETRY": "1",
+        "NO_PROXY": direct,  # even https_proxy would catch our plain HTTP
+        "no_proxy": direct,
+        **dict.fromkeys(ELSEWHERE, ""),
+        **_window(address, admin),
     }
-    inherited = {name: value for name, value in os.environ.items() if name != "ANTHROPIC_API_KEY"}
-    return {**inherited, **variables, **_window(address, token)}
 
 
-def _answers(address: str) -> bool:
-    try:
-        return bool(httpx2.get(f"{address}/healthz", timeout=PROBE_TIMEOUT_S, trust_env=False).is_success)
-    except httpx2.HTTPError:
-        return False
-
-
-def _window(address: str, token: str) -> dict[str, str]:
+def _window(address: str, admin: str) -> dict[str, str]:
     """How long a conversation may grow: the CLI takes an unknown model's window to be very large."""
-    try:
-        answer = httpx2.get(
-            f"{address}/api/thinkers", headers={"x-api-key": token}, timeout=PROBE_TIMEOUT_S, trust_env=False
-        )
-        thinkers: list[dict[str, Any]] = answer.json()["data"] if answer.is_success else []
-    except (httpx2.HTTPError, ValueError):
-        return {}
+    thinkers = _ask(f"{address}/api/thinkers", key=admin).get("data") or []
     if thinkers and thinkers[0]["url"] == "embedded:":
         typer.echo(f"embedded: {TOY}", err=True)
     tokens = next((model["context_tokens"] for thinker in thinkers for model in thinker["models"]), None)
@@ -92,6 +135,31 @@ def _window(address: str, token: str) -> dict[str, str]:
         "CLAUDE_CODE_MAX_CONTEXT_TOKENS": str(tokens),
         "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(tokens // 4),
     }
+
+
+@contextmanager
+def _settings_file(variables: dict[str, str]) -> Iterator[str]:
+    """A settings file that sets the variables once more; only this user can read it, and it is gone afterwards.
+
+    The CLI lets the `env` of a user's or a project's settings win over its environment, and this over both.
+    """
+    with tempfile.NamedTemporaryFile("w", prefix="workbench-claude-", suffix=".json") as file:
+        json.dump({"env": variables}, file)
+        file.flush()
+        yield file.name
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    """Run it to its end and return its exit code, as a shell counts it.
+
+    Ctrl-C reaches the CLI by itself, since it shares our terminal; other signals are passed on.
+    """
+    with subprocess.Popen(command, env=environment) as process:  # noqa: S603  # what the user asked to run
+        signal.signal(signal.SIGINT, lambda *_: None)  # an ignored signal would be ignored by the CLI's tools too
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, _: process.send_signal(number))
+        code = process.wait()
+    return code if code >= 0 else 128 - code
 
 
 if __name__ == "__main__":

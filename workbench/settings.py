@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from workbench.errors import ConfigurationError
 
@@ -90,18 +90,6 @@ class Settings(BaseSettings):
         lines = value.replace("\n", ",").split(",") if isinstance(value, str) else value
         return [_parse_key(line) for line in lines if not isinstance(line, str) or line.strip()]
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Variables win over what is passed in (the file's); `load` lays the flags over both."""
-        return env_settings, init_settings
-
     def all_keys(self) -> list[Key]:
         """The keys of the setting and of the file; raises `ConfigurationError` when the file cannot be read."""
         if self.keys_file is None:
@@ -119,10 +107,11 @@ def load(*, config: Path | None = None, **flags: Any) -> Settings:
     Raises `ConfigurationError` that names the setting. `config` is `WORKBENCH_CONFIG`, else ``workbench.toml`` in
     the working folder when there is one.
     """
+    file = _read_config(config)
+    beneath = {name: value for name, value in file.items() if f"{PREFIX}{name.upper()}" not in os.environ}
     given = {name: value for name, value in flags.items() if value is not None}
     try:
-        settings = Settings(**_read_config(config))
-        return Settings.model_validate(settings.model_dump(exclude_unset=True) | given) if given else settings
+        return Settings(**(beneath | given))  # what is passed in wins over the variables
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"])

@@ -6,7 +6,7 @@ billing block, tool ids t0, t1, …; what is keyed is what is sent) and yields t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,7 +38,7 @@ class Backend(Protocol):
     async def models(self) -> tuple[Model, ...]:
         """What it has now, its default model first; raises `BackendError` when it cannot be asked."""
 
-    def stream(self, request: MessagesRequest, *, model: str) -> AsyncIterator[Event]:
+    def stream(self, request: MessagesRequest, *, model: str) -> AsyncGenerator[Event, None]:
         """Ask `model` and yield the reply's events.
 
         The first event comes with the Thinker's first sign of an answer, not before: until then a failure can

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from typing import TypeVar
 
 import httpx
@@ -121,7 +121,7 @@ class OllamaBackend:
                 return name
         return None
 
-    async def stream(self, request: MessagesRequest, *, model: str) -> AsyncIterator[Event]:
+    async def stream(self, request: MessagesRequest, *, model: str) -> AsyncGenerator[Event, None]:
         """Ask `model`; see `Backend.stream`."""
         if "" in (request.stop_sequences or ()):
             raise InvalidRequest("stop_sequences: a stop sequence cannot be empty")

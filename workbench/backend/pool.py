@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from workbench.backend.backend import Backend, Model
@@ -52,7 +52,7 @@ class Call:
         self._request = request
         self._model = model
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """The reply's events; a failure before the first one is tried again, a later one is raised."""
         tried: list[Thinker] = []
         while True:
@@ -71,11 +71,11 @@ class Call:
                     raise
                 log.warning("thinker.retry url=%s error=%s", thinker.url, error)
 
-    async def _ask(self, thinker: Thinker) -> AsyncGenerator[Event]:
+    async def _ask(self, thinker: Thinker) -> AsyncGenerator[Event, None]:
         thinker.in_flight += 1
         try:
             stream = thinker.backend.stream(self._request, model=self._model.name)
-            async with aclosing(stream) as events:  # type: ignore[type-var]  # every backend's is a generator
+            async with aclosing(stream) as events:
                 async for event in events:
                     yield event
         finally:

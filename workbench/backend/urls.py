@@ -1,8 +1,8 @@
 """A Thinker's URL → its backend.
 
-    ollama+http://host:11434?model=qwen3-coder:30b&num_ctx=65536
-    anthropic+http://host:8000?model=…
-    embedded:
+ollama+http://host:11434?model=qwen3-coder:30b&num_ctx=65536
+anthropic+http://host:8000?model=…
+embedded:
 """
 
 from __future__ import annotations

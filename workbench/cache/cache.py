@@ -148,6 +148,7 @@ class SemanticCache:
             return await self.store.get(tenant, digest)
         await self._notice_changes()
         if entry := await self._memory.get(tenant, digest):
+            self.store.touch(tenant, digest)
             return entry
         generation = self._generation
         entry = await self.store.get(tenant, digest)

@@ -56,6 +56,16 @@ class MemoryStore:
         self._held.move_to_end(key)
         return held.entry
 
+    async def find(self, tenant: str, id: str) -> Entry | None:
+        """The entry with this public id; it counts as no use."""
+        held = self._held.get((tenant, self._digests.get((tenant, id), "")))
+        return held.entry if held and held.entry.expires_s > self._clock() else None
+
+    def touch(self, tenant: str, digest: str) -> None:
+        """Somebody else served this entry: it counts as a use."""
+        if (tenant, digest) in self._held:
+            self._held.move_to_end((tenant, digest))
+
     async def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
         """At most `k` entries of this scope that have a vector, the most similar first."""
         check_vector(vector)

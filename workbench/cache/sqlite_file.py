@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,11 +58,13 @@ class SqliteFile:
         self._last_use_s = latest or 0.0
         self._file_number = file_number(self._path)
 
-    def close(self) -> None:
+    def close(self, touched: Sequence[tuple[str, str]] = ()) -> None:
         """Write the times of last use, and let go of the file."""
         if self._file_number == UNOPENED:
             return
         if file_number(self._path) == self._file_number:  # else there is nothing left to write to
+            with suppress(sqlite3.Error):
+                self._use(touched)
             self._flush_quietly()
         self._db.close()
         self._file_number = UNOPENED
@@ -81,6 +83,12 @@ class SqliteFile:
         self._used(row["seq"])
         return self._hand_out(row)
 
+    def find(self, tenant: str, id: str) -> Entry | None:
+        """The entry with this public id; it counts as no use."""
+        self._follow_the_path()
+        row = self._named(tenant, id)
+        return self._hand_out(row) if row else None
+
     def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
         """At most `k` entries of this scope, the most similar first."""
         check_vector(vector)
@@ -98,10 +106,14 @@ class SqliteFile:
                 self._replica.index.remove(row["seq"])
         return []
 
-    def put(self, tenant: str, entry: Entry) -> None:
-        """Store it; on return it survives the end of this process, however it ends."""
+    def put(self, tenant: str, entry: Entry, *, touched: Sequence[tuple[str, str]] = ()) -> None:
+        """Store it; on return it survives the end of this process, however it ends.
+
+        `touched` are (tenant, digest) of entries that were used elsewhere since, the latest last.
+        """
         if entry.vector is not None:
             check_vector(entry.vector)
+        self._use(touched)
         seq = None
         with self._writing() as removed:
             removed += self._expired("DELETE FROM entries WHERE expires_s <= ? RETURNING seq, tenant, digest")
@@ -176,6 +188,12 @@ class SqliteFile:
     def _hand_out(self, row: sqlite3.Row) -> Entry:
         self._replica.handed_out.add((row["tenant"], row["digest"]))
         return entry_of(row, self._fingerprint)
+
+    def _use(self, keys: Sequence[tuple[str, str]]) -> None:
+        for key in keys:
+            row = self._db.execute("SELECT seq FROM entries WHERE tenant = ? AND digest = ?", key).fetchone()
+            if row:
+                self._used(row["seq"])
 
     def _used(self, seq: int) -> None:
         self._uses[seq] = self._next_use_s()

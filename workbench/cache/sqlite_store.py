@@ -44,6 +44,7 @@ class SqliteStore:
         self.url = url or f"sqlite:///{path}"
         self._file = SqliteFile(Path(path), max_bytes=max_bytes, clock=clock, fingerprint=fingerprint)
         self._thread: ThreadPoolExecutor | None = None
+        self._touched: dict[tuple[str, str], None] = {}  # in order of their last use, not yet told to the file
 
     async def open(self) -> None:
         """Open or create the file and load its vectors; raises `StoreUnusable` and leaves the file untouched."""
@@ -60,7 +61,8 @@ class SqliteStore:
         if thread is None:
             return
         try:
-            await asyncio.get_running_loop().run_in_executor(thread, self._file.close)
+            touched = self._take_touched()
+            await asyncio.get_running_loop().run_in_executor(thread, lambda: self._file.close(touched))
         finally:
             thread.shutdown(wait=False)
 
@@ -68,13 +70,23 @@ class SqliteStore:
         """The entry with this digest, as it is in the file now."""
         return await self._do(lambda: self._file.get(tenant, digest))
 
+    async def find(self, tenant: str, id: str) -> Entry | None:
+        """The entry with this public id; it counts as no use."""
+        return await self._do(lambda: self._file.find(tenant, id))
+
+    def touch(self, tenant: str, digest: str) -> None:
+        """Somebody else served this entry: it counts as a use before the next eviction."""
+        self._touched.pop((tenant, digest), None)
+        self._touched[tenant, digest] = None
+
     async def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
         """At most `k` entries of this scope that have a vector, the most similar first."""
         return await self._do(lambda: self._file.nearest(tenant, scope, vector, k=k))
 
     async def put(self, tenant: str, entry: Entry) -> None:
         """Store it, replacing one with the same digest; on return it survives a killed process."""
-        await self._do(lambda: self._file.put(tenant, entry))
+        touched = self._take_touched()
+        await self._do(lambda: self._file.put(tenant, entry, touched=touched))
 
     async def delete(self, tenant: str, id: str) -> Entry | None:
         """Remove an entry; returns it, or None when there was none."""
@@ -95,6 +107,10 @@ class SqliteStore:
     async def changes(self) -> frozenset[tuple[str, str]]:
         """(tenant, digest) of what other processes replaced, removed, evicted or withdrew since the last call."""
         return await self._do(self._file.changes)
+
+    def _take_touched(self) -> list[tuple[str, str]]:
+        touched, self._touched = list(self._touched), {}
+        return touched
 
     async def _do(self, work: Callable[[], T]) -> T:
         if self._thread is None:

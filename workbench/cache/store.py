@@ -87,6 +87,12 @@ class Store(Protocol):
     async def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
         """At most `k` entries of this scope that have a vector, the most similar first."""
 
+    async def find(self, tenant: str, id: str) -> Entry | None:
+        """The entry with this public id; it counts as no use."""
+
+    def touch(self, tenant: str, digest: str) -> None:
+        """A memory tier in front served this entry: it counts as a use. Costs nothing and waits for nothing."""
+
     async def put(self, tenant: str, entry: Entry) -> None:
         """Store it durably, replacing one with the same digest; the least recently used make room."""
 

@@ -115,8 +115,7 @@ async def _two_questions(body: Explain, admin: Caller, serving: Services) -> tup
         case Explain(a=str(a), b=str(b), entry=None, question=None):
             return a, b
         case Explain(entry=str(id), question=str(b), a=None, b=None):
-            every = await serving.cache.store.entries(admin.tenant, limit=1_000_000)
-            return _found(next((entry for entry in every if entry.id == id), None), id).text, b
+            return _found(await serving.cache.store.find(admin.tenant, id), id).text, b
         case _:
             raise InvalidRequest("explain takes either `a` and `b`, or `entry` and `question`")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Protocol
 
@@ -23,7 +23,7 @@ class Call(Protocol):
 
     thinker: str
 
-    def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncGenerator[Event, None]:
         """The reply's events as they come."""
 
 
@@ -101,7 +101,7 @@ class Flight:
 
     async def _collect(self) -> Reply:
         collector = Collector()
-        async with aclosing(self.call.events()) as events:  # type: ignore[type-var]  # every backend's is a generator
+        async with aclosing(self.call.events()) as events:
             async for event in events:
                 collector.feed(event)
                 if not isinstance(event, MessageStop):  # told when the reply is finished, see below

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -130,10 +132,16 @@ def describe(services: Services, *, address: str) -> str:
         *(f"  Thinker   {_thinker(thinker)}" for thinker in services.pool.thinkers),
         f"  store     {store}",
         f"  embedder  {embedder}",
-        "Claude Code:  python -m workbench claude",
+        f"Claude Code:  {_python()} -m workbench claude",
         f"or:           ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN=local claude",
     ]
     return "\n".join(lines)
+
+
+def _python() -> str:
+    """This interpreter as the user would type it from here."""
+    here = os.path.relpath(sys.executable)
+    return sys.executable if here.startswith("..") else here
 
 
 def _thinker(thinker: Thinker) -> str:
