@@ -1,3 +1,5 @@
+"""The pass-through, against a scripted Messages server that misbehaves on demand."""
+
 import asyncio
 import contextlib
 import itertools

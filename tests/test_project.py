@@ -79,7 +79,7 @@ def test_torch_is_not_importable_where_the_workbench_serves() -> None:
 def test_serving_imports_nothing_of_the_study_extra() -> None:
     listing = "import sys, workbench.proxy.app; print(*sys.modules)"
     command = [sys.executable, "-W", "error", "-c", listing]
-    modules = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()  # our own command
+    modules = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert not {name.replace("-", "_") for name in STUDY_ONLY} & set(modules)
 
 
@@ -167,7 +167,7 @@ def test_the_routes_that_outsiders_rely_on_are_served() -> None:
 def test_the_flags_that_outsiders_rely_on_are_accepted() -> None:
     command = [sys.executable, "serve.py", "--help"]
     wide = {"COLUMNS": "200", "PATH": "/usr/bin:/bin", "TERM": "dumb"}
-    text = subprocess.run(command, cwd=ROOT, env=wide, capture_output=True, text=True, check=True).stdout  # our own command
+    text = subprocess.run(command, cwd=ROOT, env=wide, capture_output=True, text=True, check=True).stdout
     assert [flag for flag in FLAGS if flag not in text] == []
 
 
@@ -177,7 +177,7 @@ def test_the_flags_that_outsiders_rely_on_are_accepted() -> None:
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`make` with its own inherited flags taken away, since these tests may run below `make test`."""
     command = ["env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", "make", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # our own command
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_make_lists_its_targets() -> None:

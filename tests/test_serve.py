@@ -157,15 +157,9 @@ def test_store_that_is_not_ours_is_refused_and_left_untouched(tmp_path: Path, ki
             database.execute("CREATE TABLE notes (text TEXT)")
             database.commit()
     else:
-        with running(StandInOllama()) as url:
-            with served(tmp_path, "--store", f"sqlite:///{file}", "--thinker", f"ollama+{url}") as (
-                address,
-                _,
-                process,
-            ):
-                post(address, body())
-                process.send_signal(signal.SIGTERM)
-                process.wait(timeout=30)
+        with served(tmp_path, "--store", f"sqlite:///{file}", "--thinker", "embedded:") as (_, _, process):
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=30)
         with contextlib.closing(sqlite3.connect(file)) as database:
             database.execute("PRAGMA user_version = 99")
     before = file.read_bytes()

@@ -1,3 +1,5 @@
+"""What the embedded model is shown of a request: text alone, by turns."""
+
 from typing import Any
 
 import orjson
