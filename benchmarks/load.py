@@ -41,12 +41,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Requests, in order, as (target, body), each by its place in the lists above; `limit_s` ends it all."""
+    """Requests, in order, as (target, body), each by its place in the lists above; `limit_s` ends it all.
+
+    The first `warmup` answers are not reported.
+    """
 
     targets: list[Target]
     bodies: list[str]
     requests: list[tuple[int, int]]
     connections: int = 1
+    warmup: int = 0
     limit_s: float = 120.0
 
 
@@ -130,8 +134,8 @@ async def drive(plan: Plan) -> Report:
             for _ in range(plan.connections):
                 clients.create_task(_Client(plan, waiting, samples).run())
     except TimeoutError:
-        return Report(samples, unanswered=len(plan.requests) - len(samples))
-    return Report(samples)
+        return Report(samples[plan.warmup :], unanswered=len(plan.requests) - len(samples))
+    return Report(samples[plan.warmup :])
 
 
 def run(plan: Plan) -> Report:

@@ -23,7 +23,7 @@ from benchmarks.stand_ins.ollama_script import (
     queue_full,
     text,
 )
-from tests.proxying import QUESTION, assert_refused, body, get, outcome, post, proxied, sdk
+from tests.proxying import PLAIN, QUESTION, assert_refused, body, get, outcome, post, proxied, sdk
 from tests.test_reply import from_stream
 
 SAME = (
@@ -149,7 +149,7 @@ def test_upstream_stops_when_the_last_client_leaves_and_nothing_is_stored(tmp_pa
     gate = Gate()
     thinker = StandInOllama(Script((Text("one "), Wait(gate), Text("two"))))
     with proxied(tmp_path, thinker) as address:
-        with httpx2.stream("POST", f"{address}/v1/messages", json=body(stream=True), trust_env=False) as response:
+        with httpx2.stream("POST", f"{address}/v1/messages", json=body(stream=True), **PLAIN) as response:
             next(response.iter_raw())
         assert thinker.wait_until(lambda it: it.aborted == 1)
         assert_refused(post(address, body(), x_cache_control="only-if-cached"), 404, "not_found_error")
@@ -160,7 +160,7 @@ def test_client_that_leaves_before_the_first_event_stops_the_upstream_too(tmp_pa
     with proxied(tmp_path, thinker) as address:
         for stream in (True, False):
             with pytest.raises(httpx2.ReadTimeout):
-                httpx2.post(f"{address}/v1/messages", json=body(stream=stream), timeout=0.3, trust_env=False)
+                httpx2.post(f"{address}/v1/messages", json=body(stream=stream), **(PLAIN | {"timeout": 0.3}))
             assert thinker.wait_until(lambda it, stream=stream: it.aborted == (1 if stream else 2))  # type: ignore[misc]  # binds the loop's value
 
 
@@ -276,7 +276,7 @@ def test_thinker_that_is_down_is_told_and_one_that_comes_back_is_used(tmp_path: 
 def test_what_the_cli_asks_besides_is_answered(tmp_path: Path) -> None:
     with proxied(tmp_path, StandInOllama()) as address:
         for method, path in (("HEAD", "/"), ("GET", "/"), ("HEAD", "/api/hello"), ("POST", "/api/event_logging/batch")):
-            assert httpx2.request(method, address + path, trust_env=False).status_code == 200
+            assert httpx2.request(method, address + path, **PLAIN).status_code == 200
         assert get(address, "/readyz").json()["thinkers_up"] == 1
         assert_refused(get(address, "/v1/nothing"), 404, "not_found_error", naming="/v1/nothing")
         assert_refused(get(address, "/v1/messages"), 405, "invalid_request_error")
@@ -284,10 +284,40 @@ def test_what_the_cli_asks_besides_is_answered(tmp_path: Path) -> None:
 
 def test_server_timing_comes_on_request(tmp_path: Path) -> None:
     with proxied(tmp_path, StandInOllama()) as address:
-        post(address, body())
+        missed = post(address, body(stream=True), x_server_timing="1")
         assert "server-timing" not in post(address, body()).headers
-        timing = post(address, body(), x_server_timing="1").headers["server-timing"]
-        assert [part.split(";")[0] for part in timing.split(", ")] == ["parse", "question", "cache", "total"]
+        hit = post(address, body(), x_server_timing="1")
+    assert stages(missed) == ["parse", "question", "cache", "first_byte"]
+    assert stages(hit) == ["parse", "question", "cache"]
+
+
+def stages(response: httpx2.Response) -> list[str]:
+    return [part.split(";")[0] for part in response.headers["server-timing"].split(", ")]
+
+
+@pytest.mark.parametrize("ending", ["answers", "fails"])
+def test_pings_keep_a_waiting_client_patient(tmp_path: Path, ending: str) -> None:
+    gate = Gate()
+    last = Text("at last") if ending == "answers" else Fail("boom")
+    thinker = StandInOllama(Script((Wait(gate), last)))
+    with proxied(tmp_path, thinker, headers_after_s=0.02, ping_every_s=0.02) as address:
+        with httpx2.stream("POST", f"{address}/v1/messages", json=body(stream=True), **PLAIN) as response:
+            chunks = response.iter_raw()
+            waited = next(chunks) + next(chunks)
+            assert set(waited.decode().split("\n\n")) == {'event: ping\ndata: {"type":"ping"}', ""}
+            gate.release()
+            rest = b"".join(chunks)
+        assert (b"message_stop" in rest) == (ending == "answers")
+        assert (b"event: error" in rest) == (ending == "fails")
+
+
+def test_body_of_almost_32_megabytes_is_served(tmp_path: Path) -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": "iVBO" * 7_900_000}
+    blocks = [{"type": "image", "source": source}, {"type": "text", "text": "What is this?"}]
+    large = body(messages=[{"role": "user", "content": blocks}])
+    with proxied(tmp_path, StandInOllama()) as address:
+        assert outcome(post(address, large)) == ("miss", "attachment")
+        assert outcome(post(address, large))[0] == "exact"
 
 
 def wait_for_exchanges_in_flight(address: str, count: int) -> None:

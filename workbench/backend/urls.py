@@ -68,7 +68,13 @@ def _split(url: str) -> tuple[str, str, dict[str, str]]:
     except ValueError:
         raise _not_understood(url) from None
     scheme, plus, transport = parts.scheme.partition("+")
-    if not (is_whole and plus and transport in ("http", "https") and options.keys() <= {"model", "num_ctx"}):
+    if not (
+        url.isascii()
+        and is_whole
+        and plus
+        and transport in ("http", "https")
+        and options.keys() <= {"model", "num_ctx"}
+    ):
         raise _not_understood(url)
     return scheme, f"{transport}://{parts.netloc}{parts.path.rstrip('/')}", options
 

@@ -31,6 +31,7 @@ class LiveResponse(Response):
         self._reader = reader
         self._exchange = exchange
         self._on_end = on_end
+        self._ended = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the client until the end, its departure or a failure."""
@@ -40,6 +41,12 @@ class LiveResponse(Response):
                 watching = tasks.create_task(self._cancel_when_gone(receive, serving))
                 serving.add_done_callback(lambda _: watching.cancel())
         finally:
+            self._end()
+
+    def _end(self) -> None:
+        """The exchange is over; noted before the last byte goes, so that a client who has it can see it noted."""
+        if not self._ended:
+            self._ended = True
             self._reader.close()
             self._on_end(self._exchange)
 
@@ -59,7 +66,9 @@ class LiveResponse(Response):
 
     def _refusal(self, error: WorkbenchError) -> Response:
         self._note_error(error)
-        return error_response(error, request_id=self._exchange.id, headers=self._head())
+        refusal = error_response(error, request_id=self._exchange.id, headers=self._head())
+        self._end()
+        return refusal
 
     def _head(self) -> dict[str, str]:
         self._exchange.thinker = self._reader.flight.call.thinker
@@ -78,6 +87,7 @@ class LiveJson(LiveResponse):
             return
         self._exchange.usage = reply.usage
         response = Response(reply_json(reply), headers=self._head(), media_type="application/json")
+        self._end()
         await response(scope, receive, send)
 
 
@@ -109,6 +119,7 @@ class LiveStream(LiveResponse):
         except WorkbenchError as error:
             self._note_error(error)
             await _send(send, error_event(error_body(error, request_id=self._exchange.id)))
+        self._end()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_events(self, send: Send) -> None:

@@ -30,15 +30,14 @@ UNKNOWN_DATE = "1970-01-01T00:00:00Z"
 async def messages(request: Request) -> Response:
     """Answer a Messages request, from memory or from a Thinker, as a stream or as JSON."""
     serving = services(request)
-    exchange = Exchange(id=request_id(request), tenant="", model="", stream=False)
+    wants_timing = "x-server-timing" in request.headers
+    exchange = Exchange(id=request_id(request), tenant="", model="", stream=False, wants_timing=wants_timing)
     try:
         response = await _answer(request, serving, exchange)
     except WorkbenchError as error:
         response = _refused(error, exchange)
     if not isinstance(response, LiveJson | LiveStream):
         serving.telemetry.record(exchange)
-    if request.headers.get("x-server-timing"):
-        response.headers["server-timing"] = exchange.server_timing
     return response
 
 

@@ -22,12 +22,16 @@ SECONDS = (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.1, 0.25, 0.5, 1, 2.5
 
 @dataclass(slots=True)
 class Exchange:
-    """What happened to one request. Times are in milliseconds since it arrived; no prompt and no key is in here."""
+    """What happened to one request. Stages end so many milliseconds after it arrived.
+
+    No key is in here, and of the prompt at most the two values over which a guard refused (`decision`).
+    """
 
     id: str
     tenant: str
     model: str
     stream: bool
+    wants_timing: bool = False
     at_s: float = field(default_factory=time.time)
     started_s: float = field(default_factory=time.perf_counter)
     outcome: Outcome | None = None
@@ -62,6 +66,8 @@ class Exchange:
             headers["x-cache-age"] = str(self.age_s)
         if self.thinker:
             headers["x-thinker"] = self.thinker
+        if self.wants_timing:
+            headers["server-timing"] = self.server_timing
         return headers
 
     @property
@@ -117,7 +123,7 @@ class Telemetry:
         if "first_byte" in exchange.stages_ms:
             self._first_byte.labels(outcome).observe(exchange.stages_ms["first_byte"] / 1e3)
         log.info(
-            "exchange id=%s tenant=%s outcome=%s reason=%s status=%d thinker=%s ms=%.1f error=%s",
+            "exchange id=%s tenant=%s outcome=%s reason=%s status=%d thinker=%s ms=%.1f error=%r",
             exchange.id,
             exchange.tenant,
             outcome,
@@ -164,7 +170,7 @@ class Telemetry:
 
 def _row(exchange: Exchange) -> dict[str, Any]:
     row = asdict(exchange)
-    del row["started_s"]
+    del row["started_s"], row["wants_timing"]
     row["stages_ms"] = {stage: round(ms, 3) for stage, ms in exchange.stages_ms.items()}
     return row
 

@@ -1,0 +1,100 @@
+"""The servers that a benchmark starts, each a process of its own, and what they take from the machine (Linux)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from benchmarks.stand_ins.serving import LOOPBACK
+
+ROOT = Path(__file__).parents[1]
+STOP_LIMIT_S = 15.0
+MIB = 1024 * 1024
+
+
+class ChildFailed(RuntimeError):
+    """A server did not come up; its last words are in the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A running server. `ready_s` is the time from its start to its first answer."""
+
+    pid: int
+    url: str
+    ready_s: float
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor seconds that it has used, all threads together."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def resident_mib(self) -> float:
+        """Memory that it has resident now."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MIB
+
+
+@contextlib.contextmanager
+def server(folder: Path, *, thinker: str) -> Iterator[Child]:
+    """`serve.py` with its store and all its data in `folder`, none of the user's settings, ready to answer."""
+    options = ["--port", "0", "--store", f"sqlite:///{folder / 'cache.sqlite'}", "--thinker", f"ollama+{thinker}"]
+    began_s = time.perf_counter()
+    with _started([str(ROOT / "serve.py"), *options], folder=folder) as (child, first_line):
+        address = re.search(r"http://\S+", first_line)
+        if address is None:
+            raise ChildFailed(f"serve.py said {first_line!r}:\n{_log(folder)}")
+        with urllib.request.urlopen(f"{address[0]}/readyz", timeout=30):  # noqa: S310  # an address of our own
+            yield Child(child.pid, address[0], time.perf_counter() - began_s)
+
+
+@contextlib.contextmanager
+def stand_in(module: str, *options: str, folder: Path) -> Iterator[Child]:
+    """A stand-in that tells its port in its first line."""
+    began_s = time.perf_counter()
+    with _started(["-m", f"benchmarks.stand_ins.{module}", *options], folder=folder) as (child, first_line):
+        if not first_line:
+            raise ChildFailed(f"{module} did not start:\n{_log(folder)}")
+        url = f"http://{LOOPBACK}:{orjson.loads(first_line)['port']}"
+        yield Child(child.pid, url, time.perf_counter() - began_s)
+
+
+@contextlib.contextmanager
+def _started(arguments: Sequence[str], *, folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A Python process and its first line; it is gone when the block ends, however it ends."""
+    ours = ("WORKBENCH_", "REDIS_URL", "OLLAMA_HOST", "VAST_API_KEY")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    environment |= {"XDG_DATA_HOME": str(folder), "PYTHONPATH": str(ROOT)}
+    with (folder / "log").open("a") as log:
+        child = subprocess.Popen(  # noqa: S603  # our own servers
+            [sys.executable, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    try:
+        assert child.stdout is not None
+        yield child, child.stdout.readline()
+    finally:
+        _stop(child)
+
+
+def _stop(child: subprocess.Popen[str]) -> None:
+    child.terminate()
+    try:
+        child.communicate(timeout=STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+
+
+def _log(folder: Path) -> str:
+    return "\n".join((folder / "log").read_text().splitlines()[-20:])
