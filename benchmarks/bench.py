@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -122,9 +121,7 @@ def _again(bodies: list[str]) -> Iterator[str]:
 # ── rounds → figures ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _latency(
-    name: str, about: str, rounds: list[Round], cache: str, at_most_ms: dict[int, float]
-) -> Iterator[Figure]:
+def _latency(name: str, about: str, rounds: list[Round], cache: str, at_most_ms: dict[int, float]) -> Iterator[Figure]:
     for percent in (50, 95, 99):
         target = Target(at_most_ms[percent]) if percent in at_most_ms else None
         values = [found.percentile_ms("total", percent, cache=cache) for found in rounds]
@@ -190,15 +187,6 @@ def _starts(folder: Path, *, thinker: str, rounds: int) -> Figure:
     return Figure("ready", about, times_s[1:], "s", rounds, Target(5), more={"first_start": times_s[0]})
 
 
-@contextmanager
-def _stopped_properly() -> Iterator[None]:
-    """When this process is told to end, it ends its children first."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
-    with tempfile.TemporaryDirectory(prefix="bench-"):
-        yield
-
-
 def main(
     quick: Annotated[bool, typer.Option(help="A few requests of each kind: whether it works, not how fast.")] = False,
     only: Annotated[list[str] | None, typer.Option(help=f"Only these groups: {', '.join(GROUPS)}.")] = None,
@@ -210,13 +198,13 @@ def main(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))  # so that the children are stopped too
     effort = QUICK if quick else WHOLE
-    size = Size(200, 10, 12) if quick else Size(10_000, 250, effort.rounds * effort.latency + effort.timed)
+    size = Size(200, 10, effort.hits) if quick else Size(10_000, 250, effort.hits)
     run, rows = this_run(), list[dict[str, Any]]()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         for figure in measure(Path(folder), effort, size, [name for name in GROUPS if not only or name in only]):
             rows.append(figure.row(run))
             print(orjson.dumps(rows[-1]).decode(), flush=True)
-    print_table(rows, Console())
+    print_table(rows, Console(width=None if sys.stdout.isatty() else 150))
     if target := out or (None if quick or only else RESULTS):
         save(rows, target)
         if target == RESULTS and not update_readme():

@@ -111,7 +111,7 @@ def print_table(rows: Sequence[dict[str, Any]], console: Console) -> None:
     table = Table("figure", "value", "target", "reached", "rounds", "samples", "more")
     for row in sorted(rows, key=lambda row: row["target"] is None):
         reached = {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}[row["reached"]]
-        more = ", ".join(f"{name} {value:g}" for name, value in (row["more"] | row["failed"]).items())
+        more = "\n".join(f"{name} {value:g}" for name, value in (row["more"] | row["failed"]).items())
         rounds = f"{min(row['rounds']):g} … {max(row['rounds']):g}" if len(row["rounds"]) > 1 else ""
         table.add_row(row["about"], _value(row), row["target"], reached, rounds, str(row["samples"]), more)
     console.print(table)

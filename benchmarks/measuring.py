@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -32,6 +31,11 @@ class Effort:
     def timed(self) -> int:
         """Requests that ask for the server's own account of the time."""
         return max(1, self.latency // 6)
+
+    @property
+    def hits(self) -> int:
+        """Requests of one kind, asked by one client, in a whole run."""
+        return self.rounds * (self.latency + self.warmup) + self.timed
 
 
 @dataclass(frozen=True, slots=True)

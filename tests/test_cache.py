@@ -46,15 +46,19 @@ class BrokenStore(MemoryStore):
             raise StoreError("the disk is gone")
 
 
-async def embed(text: str) -> Vector | None:
+class SameWay:
     """Every short text points the same way."""
-    if text == "fault":
-        raise EmbeddingError("the model failed")
-    return None if len(text) > 100 else pointing(0.0)
+
+    async def embed(self, text: str) -> Vector | None:
+        if text == "fault":
+            raise EmbeddingError("the model failed")
+        return None if len(text) > 100 else pointing(0.0)
+
+    def prepare(self, text: str) -> None: ...
 
 
 def cache_on(store: MemoryStore, *, memory: MemoryStore | None = None, timeout_s: float = 5.0) -> SemanticCache:
-    return SemanticCache(store, memory=memory, embed=embed, policy=load_policy(), ttl_s=60, timeout_s=timeout_s)
+    return SemanticCache(store, memory=memory, embedder=SameWay(), policy=load_policy(), ttl_s=60, timeout_s=timeout_s)
 
 
 def test_lookup_answers_exactly_then_by_meaning_then_not() -> None:
@@ -64,7 +68,7 @@ def test_lookup_answers_exactly_then_by_meaning_then_not() -> None:
         missed = await cache.lookup("t", first)
         assert isinstance(missed, Miss)
         assert missed.reason == "no-candidate"
-        await cache.insert("t", first, b"reply", model="m", vector=missed.vector)
+        await cache.insert("t", first, b"reply", model="m", by_meaning=True)
         exact = await cache.lookup("t", first)
         assert isinstance(exact, Hit)
         assert exact.tier == "exact"
@@ -82,7 +86,7 @@ def test_nearer_candidate_that_a_guard_refuses_does_not_hide_a_good_one() -> Non
     async def story() -> None:
         cache = cache_on(MemoryStore(max_bytes=SPARE))
         for text in ("Is Python 3 fast?", "Is Python 2 fast?"):
-            await cache.insert("t", ask(text), text.encode(), model="m", vector=pointing(0.0))
+            await cache.insert("t", ask(text), text.encode(), model="m", by_meaning=True)
         hit = await cache.lookup("t", ask("is python 3 fast"))
         assert isinstance(hit, Hit)
         assert hit.entry.payload == b"Is Python 3 fast?"
@@ -97,7 +101,7 @@ def test_nearer_candidate_that_a_guard_refuses_does_not_hide_a_good_one() -> Non
 def test_entry_without_a_vector_is_never_found_by_meaning() -> None:
     async def story() -> None:
         cache = cache_on(MemoryStore(max_bytes=SPARE))
-        await cache.insert("t", ask("What is a monad?"), b"reply", model="m", vector=None)
+        await cache.insert("t", ask("What is a monad?"), b"reply", model="m", by_meaning=False)
         assert isinstance(await cache.lookup("t", ask("what is a monad")), Miss)
 
     asyncio.run(story())
@@ -110,7 +114,7 @@ def test_fault_of_the_store_is_a_bypass_and_insert_says_so(fault: str, caplog: p
         setattr(store, fault, True)
         cache = cache_on(store, timeout_s=0.01)
         assert await cache.lookup("t", ask("x")) == Bypass("cache-fault")
-        assert await cache.insert("t", ask("x"), b"reply", model="m", vector=None) is None
+        assert await cache.insert("t", ask("x"), b"reply", model="m", by_meaning=False) is None
         await cache.discard("t", "nothing")
         setattr(store, fault, False)
         assert isinstance(await cache.lookup("t", ask("x")), Miss)
@@ -123,17 +127,32 @@ def test_fault_of_the_store_is_a_bypass_and_insert_says_so(fault: str, caplog: p
 def test_fault_of_the_embedder_is_a_bypass_but_exact_hits_go_on() -> None:
     async def story() -> None:
         cache = cache_on(MemoryStore(max_bytes=SPARE))
+        await cache.insert("t", ask("x"), b"reply", model="m", by_meaning=True)
         assert await cache.lookup("t", ask("fault")) == Bypass("cache-fault")
-        await cache.insert("t", ask("fault"), b"reply", model="m", vector=None)
+        entry = await cache.insert("t", ask("fault"), b"reply", model="m", by_meaning=True)
+        assert entry
+        assert entry.vector is None
         assert isinstance(await cache.lookup("t", ask("fault")), Hit)
 
     asyncio.run(story())
 
 
-def test_text_that_cannot_be_read_whole_misses() -> None:
+def test_text_that_cannot_be_read_whole_misses_and_is_stored_without_a_vector() -> None:
     async def story() -> None:
-        missed = await cache_on(MemoryStore(max_bytes=SPARE)).lookup("t", ask("x" * 200))
-        assert missed == Miss("too-long")
+        cache = cache_on(MemoryStore(max_bytes=SPARE))
+        await cache.insert("t", ask("x"), b"reply", model="m", by_meaning=True)
+        assert await cache.lookup("t", ask("x" * 200)) == Miss("unreadable")
+        entry = await cache.insert("t", ask("x" * 200), b"reply", model="m", by_meaning=True)
+        assert entry
+        assert entry.vector is None
+
+    asyncio.run(story())
+
+
+def test_question_is_not_embedded_before_there_is_something_to_compare_it_with() -> None:
+    async def story() -> None:
+        cache = cache_on(MemoryStore(max_bytes=SPARE))
+        assert await cache.lookup("t", ask("fault")) == Miss("no-candidate")
 
     asyncio.run(story())
 
@@ -142,7 +161,7 @@ def test_memory_tier_spares_the_store_and_forgets_what_is_removed() -> None:
     async def story() -> None:
         store = BrokenStore(max_bytes=SPARE)
         cache = cache_on(store, memory=MemoryStore(max_bytes=SPARE))
-        entry = await cache.insert("t", ask("x"), b"reply", model="m", vector=pointing(0.0))
+        entry = await cache.insert("t", ask("x"), b"reply", model="m", by_meaning=True)
         assert entry
         for _ in range(3):
             assert isinstance(await cache.lookup("t", ask("x")), Hit)
@@ -168,7 +187,7 @@ def test_entry_removed_while_it_is_read_does_not_come_back() -> None:
                 return entry
 
         cache = cache_on(SlowStore(max_bytes=SPARE), memory=memory)
-        entry = await cache.insert("t", ask("x"), b"reply", model="m", vector=None)
+        entry = await cache.insert("t", ask("x"), b"reply", model="m", by_meaning=False)
         assert entry
         await memory.delete("t", entry.id)
         lookup = asyncio.create_task(cache.lookup("t", ask("x")))

@@ -224,6 +224,26 @@ def test_what_a_tier_in_front_served_counts_as_used(make_store: Callable[..., St
     asyncio.run(story())
 
 
+def test_a_scope_is_there_while_it_has_a_vector(make_store: Callable[..., Store]) -> None:
+    async def story() -> None:
+        async with opened(make_store()) as store:
+            one, two = entry("0", angle=0.0), entry("1", angle=1.0)
+            assert not await store.has_scope("t", "s")
+            await store.put("t", entry("2"))
+            assert not await store.has_scope("t", "s")
+            await store.put("t", one)
+            await store.put("t", two)
+            assert await store.has_scope("t", "s")
+            assert not await store.has_scope("t", "other")
+            assert not await store.has_scope("other", "s")
+            await store.delete("t", one.id)
+            assert await store.has_scope("t", "s")
+            await store.withdraw("t", two.id)
+            assert not await store.has_scope("t", "s")
+
+    asyncio.run(story())
+
+
 def test_an_entry_is_found_by_its_public_id(make_store: Callable[..., Store], clock: Clock) -> None:
     async def story() -> None:
         async with opened(make_store()) as store:

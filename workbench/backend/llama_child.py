@@ -47,6 +47,7 @@ def serve(arguments: argparse.Namespace, *, key: str) -> xllamacpp.Server:
     params.n_ctx = arguments.context_tokens * arguments.slots  # llama.cpp divides it among the slots
     params.cpuparams.n_threads = arguments.threads
     params.cpuparams_batch.n_threads = arguments.threads
+    params.sampling.penalty_repeat = 1.2  # without it, one reply in five repeats itself until `max_tokens`
     params.cache_ram_mib = 0  # by default it would keep up to 8 GiB of old prompts
     params.endpoint_slots = True
     params.verbosity = _LOG_ERRORS_ONLY

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from workbench.cache.policy import Policy, Refuse, Serve
 from workbench.cache.question import Question
@@ -22,14 +22,21 @@ log = logging.getLogger(__name__)
 Semantic = Literal["on", "shadow", "off"]
 """Whether questions are matched by meaning; `shadow` observes and never serves."""
 
-Embed = Callable[[str], Awaitable[Vector | None]]
-"""Text to unit vector; None when the text is longer than the embedder's window."""
-
 NEIGHBOURS = 4
 """How many of the nearest are considered: the nearest may be refused by a guard, the next may not."""
 
 CHANGES_EVERY_S = 0.5
 """How often the store is asked what other processes changed: half of the promised second."""
+
+
+class AsyncEmbedder(Protocol):
+    """Text → unit vector."""
+
+    async def embed(self, text: str) -> Vector | None:
+        """The text's vector; None when the model cannot read all of it. Raises `EmbeddingError`."""
+
+    def prepare(self, text: str) -> None:
+        """Begin to embed what will be asked for later; waits for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +51,12 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """Nothing stored may answer it. `reason` names why not by meaning; `vector` is the question's, to be stored.
+    """Nothing stored may answer it. `reason` names why not by meaning.
 
     `candidate` is the nearest entry that was refused, if there was one, and `decision` why.
     """
 
     reason: str
-    vector: Vector | None = None
     candidate: Neighbour | None = None
     decision: Serve | Refuse | None = None
 
@@ -71,7 +77,7 @@ class SemanticCache:
         store: Store,
         *,
         memory: Store | None,
-        embed: Embed | None,
+        embedder: AsyncEmbedder | None,
         policy: Policy,
         ttl_s: float,
         timeout_s: float,
@@ -80,7 +86,7 @@ class SemanticCache:
         self.store = store
         self.policy = policy
         self._memory = memory
-        self._embed = embed
+        self._embedder = embedder
         self._ttl_s = ttl_s
         self._timeout_s = timeout_s
         self._clock = clock
@@ -99,10 +105,11 @@ class SemanticCache:
             return Bypass("cache-fault")
 
     async def insert(
-        self, tenant: str, question: Question, payload: bytes, *, model: str, vector: Vector | None
+        self, tenant: str, question: Question, payload: bytes, *, model: str, by_meaning: bool
     ) -> Entry | None:
-        """Store a reply; with a vector it may also be served by meaning. None when the store failed."""
+        """Store a reply, to be served by meaning only if `by_meaning`. None when the store failed."""
         now = self._clock()
+        vector = await self._vector(question) if by_meaning else None
         entry = Entry(
             digest=question.digest,
             payload=payload,
@@ -157,17 +164,20 @@ class SemanticCache:
         return entry
 
     async def _by_meaning(self, tenant: str, question: Question, semantic: Semantic) -> Hit | Miss:
-        if semantic == "off" or self._embed is None:
+        if semantic == "off" or self._embedder is None:
             return Miss("semantic-off")
         if question.text is None or question.reason:
             return Miss(question.reason or "no-user-question")
-        vector = await self._embed(question.text)
+        if not await self.store.has_scope(tenant, question.scope):
+            self._embedder.prepare(question.text)  # while the Thinker answers: the reply is stored with it
+            return Miss("no-candidate")
+        vector = await self._embedder.embed(question.text)
         if vector is None:
-            return Miss("too-long")
+            return Miss("unreadable")
         neighbours = await self.store.nearest(tenant, question.scope, vector, k=NEIGHBOURS)
-        return self._decide(question.text, vector, neighbours, semantic)
+        return self._decide(question.text, neighbours, semantic)
 
-    def _decide(self, text: str, vector: Vector, neighbours: list[Neighbour], semantic: Semantic) -> Hit | Miss:
+    def _decide(self, text: str, neighbours: list[Neighbour], semantic: Semantic) -> Hit | Miss:
         nearest: Miss | None = None
         for neighbour in neighbours:
             decision = self.policy.decide(text, neighbour.entry.text, neighbour.similarity)
@@ -175,10 +185,20 @@ class SemanticCache:
                 case Serve() if semantic == "on":
                     return Hit(neighbour.entry, "semantic", neighbour.similarity, decision)
                 case Serve():
-                    return Miss("shadow", vector, neighbour, decision)
+                    return Miss("shadow", neighbour, decision)
                 case Refuse(reason=reason):
-                    nearest = nearest or Miss(reason, vector, neighbour, decision)
-        return nearest or Miss("no-candidate", vector)
+                    nearest = nearest or Miss(reason, neighbour, decision)
+        return nearest or Miss("no-candidate")
+
+    async def _vector(self, question: Question) -> Vector | None:
+        """What to find the question by, if it may be matched by meaning at all."""
+        if self._embedder is None or question.text is None or question.reason:
+            return None
+        try:
+            return await self._embedder.embed(question.text)
+        except EmbeddingError as error:
+            log.warning("cache.embedding_failed error=%r", error)
+            return None
 
     async def _remember(self, tenant: str, entry: Entry) -> None:
         if self._memory:

@@ -178,16 +178,21 @@ class EmbeddingService:
 
         Raises `EmbeddingError` when the model fails. Cancelling one waiter harms no other.
         """
+        self.prepare(text)
+        if (known := self._memo.get(text)) is not None:
+            return known
+        return await asyncio.shield(self._in_flight[text])
+
+    def prepare(self, text: str) -> None:
+        """Begin to embed a text that will be asked for later; waits for nothing, and raises as `embed` does."""
         if self._closed:
             raise EmbeddingError("the embedder was closed: it embeds nothing more")
-        if (known := self._memo.get(text)) is not None:
+        if text in self._memo:
             self._memo.move_to_end(text)
-            return known
-        if text not in self._in_flight:
+        elif text not in self._in_flight:
             self._in_flight[text] = _quiet_future()
             self._queue.append(text)
             self._start_batch()
-        return await asyncio.shield(self._in_flight[text])
 
     async def close(self) -> None:
         """Fail what is queued, let the running batch end, and stop the thread."""

@@ -66,6 +66,10 @@ class MemoryStore:
         if (tenant, digest) in self._held:
             self._held.move_to_end((tenant, digest))
 
+    async def has_scope(self, tenant: str, scope: str) -> bool:
+        """Whether any entry of this scope has a vector."""
+        return self._vectors().holds(tenant, scope)
+
     async def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
         """At most `k` entries of this scope that have a vector, the most similar first."""
         check_vector(vector)

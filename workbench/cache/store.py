@@ -84,6 +84,12 @@ class Store(Protocol):
     async def get(self, tenant: str, digest: str) -> Entry | None:
         """The entry with this digest."""
 
+    async def has_scope(self, tenant: str, scope: str) -> bool:
+        """Whether any entry of this scope has a vector; asked first, since embedding a question costs far more.
+
+        May say yes when all of them have expired, never no when one has not.
+        """
+
     async def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
         """At most `k` entries of this scope that have a vector, the most similar first."""
 

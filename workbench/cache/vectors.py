@@ -5,6 +5,7 @@ The vectors here are a copy of what a store holds, never the truth.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ class VectorIndex:
     def __init__(self) -> None:
         self._groups: dict[_Place, _Group] = {}
         self._places: dict[int, _Place] = {}
+        self._scopes: Counter[tuple[str, str]] = Counter()  # how many groups (dimensions) each has
 
     def __len__(self) -> int:
         return len(self._places)
@@ -40,6 +42,7 @@ class VectorIndex:
         place = _Place(tenant, scope, vector.size)
         if place not in self._groups:
             self._groups[place] = _Group(vector.size)
+            self._scopes[tenant, scope] += 1
         self._groups[place].add(key, vector)
         self._places[key] = place
 
@@ -52,6 +55,13 @@ class VectorIndex:
         group.remove(key)
         if not group.keys:
             del self._groups[place]
+            self._scopes[place.tenant, place.scope] -= 1
+            if not self._scopes[place.tenant, place.scope]:
+                del self._scopes[place.tenant, place.scope]
+
+    def holds(self, tenant: str, scope: str) -> bool:
+        """Whether this scope has any vector."""
+        return (tenant, scope) in self._scopes
 
     def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[tuple[int, float]]:
         """(key, cosine) of the `k` nearest in this scope: the most similar first, of equals the newest."""
@@ -62,6 +72,7 @@ class VectorIndex:
         """Forget everything."""
         self._groups.clear()
         self._places.clear()
+        self._scopes.clear()
 
 
 class _Group:

@@ -47,7 +47,7 @@ async def metrics(admin: Admin, serving: Serving) -> Response:
 async def stats(admin: Admin, serving: Serving) -> Response:
     """Totals since the start, and how full the store is."""
     store = asdict(await serving.cache.store.stats()) | {"url": serving.cache.store.url}
-    return JSONResponse(serving.telemetry.stats() | {"store": store, "embedder": serving.embedder})
+    return JSONResponse(serving.telemetry.stats() | {"store": store, "embedder": serving.embedder_name})
 
 
 @router.get("/api/exchanges")
@@ -121,7 +121,7 @@ async def _two_questions(body: Explain, admin: Caller, serving: Services) -> tup
 
 
 async def _vector(text: str, serving: Services) -> Vector:
-    vector = await serving.embed(text) if serving.embed else None
+    vector = await serving.embedder.embed(text) if serving.embedder else None
     if vector is None:
         raise InvalidRequest("the text is longer than the embedder's window, or there is no embedder")
     return vector

@@ -15,7 +15,6 @@ from workbench.backend.backend import Model
 from workbench.backend.pool import Pool
 from workbench.cache.cache import Bypass, Hit, Miss, Semantic, SemanticCache
 from workbench.cache.question import Question, question
-from workbench.cache.store import Vector
 from workbench.errors import NotFound
 from workbench.messages import MessagesRequest, parse_request
 from workbench.proxy import payload
@@ -123,23 +122,23 @@ class Exchanger:
             return self._pool.call(asked.request, model)
 
         match found:
-            case Miss(vector=vector):
+            case Miss():
                 key = (caller.tenant, asked.digest)
-                reader, exchange.shared = self._flights.join(key, call, self._finish(asked, caller, vector, store=True))
+                reader, exchange.shared = self._flights.join(key, call, self._finish(asked, caller, store=True))
                 if exchange.shared:
                     exchange.reason = "shared-flight"
             case Bypass(store=store):
-                reader = self._flights.alone(call(), self._finish(asked, caller, None, store=store))
+                reader = self._flights.alone(call(), self._finish(asked, caller, store=store))
         return Live(reader)
 
-    def _finish(self, asked: Question, caller: Caller, vector: Vector | None, *, store: bool) -> Finish:
+    def _finish(self, asked: Question, caller: Caller, *, store: bool) -> Finish:
         async def finish(reply: Reply) -> None:
             if reply.stop_reason != "stop_sequence":  # then the usage may be a guess: the call was cut short
                 self._tokens.learn(reply.model, asked.request, reply.usage.prompt_tokens)
             if store and is_storable(reply):
-                by_meaning = vector if is_servable_by_meaning(reply) else None
+                by_meaning = is_servable_by_meaning(reply)
                 await self._cache.insert(
-                    caller.tenant, asked, payload.encode(reply), model=reply.model, vector=by_meaning
+                    caller.tenant, asked, payload.encode(reply), model=reply.model, by_meaning=by_meaning
                 )
 
         return finish
@@ -176,7 +175,7 @@ def _note(exchange: Exchange, found: Hit | Miss | Bypass) -> None:
             exchange.entry = entry.id
             exchange.age_s = max(0, int(time.time() - entry.created_s))
             exchange.decision = decision
-        case Miss(reason, _, candidate, decision):
+        case Miss(reason, candidate, decision):
             exchange.outcome, exchange.reason = "miss", reason
             exchange.decision = decision
             if candidate:

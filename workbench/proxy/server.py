@@ -126,7 +126,7 @@ def _run(server: Server, app: FastAPI, bound: socket.socket, *, when_open: Calla
 def describe(services: Services, *, address: str) -> str:
     """What was found and how to use it, in a few lines."""
     store = services.cache.store.url
-    embedder = f"{services.embedder}, semantic {services.semantic}" if services.embedder else "none, semantic off"
+    embedder = f"{services.embedder_name}, semantic {services.semantic}" if services.embedder else "none, semantic off"
     lines = [
         f"Serving the Messages API on {address}",
         *(f"  Thinker   {_thinker(thinker)}" for thinker in services.pool.thinkers),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from workbench.backend.pool import Pool
-from workbench.cache.cache import Embed, Semantic, SemanticCache
+from workbench.cache.cache import AsyncEmbedder, Semantic, SemanticCache
 from workbench.proxy.auth import Gate
 from workbench.proxy.exchange import Exchanger
 from workbench.proxy.flight import Flights
@@ -31,8 +31,8 @@ class Services:
     gate: Gate
     pool: Pool
     cache: SemanticCache
-    embed: Embed | None
-    embedder: str
+    embedder: AsyncEmbedder | None
+    embedder_name: str
     semantic: Semantic
     flights: Flights
     exchanger: Exchanger
