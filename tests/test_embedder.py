@@ -61,6 +61,15 @@ def test_graph_agrees_with_the_naive_twin(tmp_path: Path, pooling: dict[str, Any
         np.testing.assert_allclose(vector, pooled / np.linalg.norm(pooled), atol=1e-5)
 
 
+def test_int8_graph_stays_close_to_the_exact_one(source: Path, tmp_path: Path, embedder: Embedder) -> None:
+    int8 = Embedder(bert_folder(source, name="tiny", cache=tmp_path, precision="int8"))
+    assert int8.fingerprint != embedder.fingerprint
+    exact, close = embedder.encode(TEXTS), int8.encode(TEXTS)
+    assert not np.array_equal(exact, close)
+    assert (exact * close).sum(axis=1).min() > 0.999
+    np.testing.assert_allclose(close, np.concatenate([int8.encode([text]) for text in TEXTS]), atol=1e-5)
+
+
 def test_batched_vectors_equal_single_ones(embedder: Embedder) -> None:
     texts = TEXTS * 40
     together = embedder.encode(texts)
@@ -86,7 +95,7 @@ def test_minilm_sees_meaning_as_published(tmp_path_factory: pytest.TempPathFacto
         "How do I reverse a list in Perl?": 0.732,
     }
     first, *others = minilm.encode(["How do I reverse a list in Python?", *expected])
-    np.testing.assert_allclose([float(first @ other) for other in others], list(expected.values()), atol=2e-3)
+    np.testing.assert_allclose([float(first @ other) for other in others], list(expected.values()), atol=3e-3)
     assert (minilm.card.dimension, minilm.card.max_tokens) == (384, 256)
     assert minilm.fits("word " * 254)
     assert not minilm.fits("word " * 255)

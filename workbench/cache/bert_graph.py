@@ -1,7 +1,7 @@
 """A BERT encoder as an ONNX graph, written straight from its safetensors: no torch, no model hub.
 
 Serves whatever is shaped like BERT (MiniLM, bge, e5, gte): `config.json` beside `model.safetensors`. The graph
-uses ONNX Runtime's fused operators, so a layer is seven nodes and nothing is left to optimise at load.
+uses ONNX Runtime's fused operators, so a layer is eight nodes and nothing is left to optimise at load.
 Source of the shape: Devlin et al. 2018, https://arxiv.org/abs/1810.04805; of the operators: ONNX Runtime's
 docs/ContribOperators.md.
 """
@@ -24,9 +24,12 @@ from workbench.errors import ConfigurationError
 
 Weights = npt.NDArray[np.float32]
 
-OPSET = 17
+OPSET = 18
 FUSED = "com.microsoft"
 DATA_FILE = "model.onnx.data"
+
+BLOCK, MAX_INT8, ZERO_POINT, INT8_SUMS = 32, 127, 128, 4
+"""MatMulNBits: inputs a scale, the largest weight, what stands for 0 in uint8, and its name for integer sums."""
 
 
 # ── what a sentence-transformers folder says ────────────────────────────────────────────────────────────────
@@ -109,7 +112,7 @@ def _window(source: Path) -> float:
 # ── the graph ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def write_bert_graph(source: Path, *, config: BertConfig, target: Path) -> None:
+def write_bert_graph(source: Path, *, config: BertConfig, target: Path, precision: Literal["fp32", "int8"]) -> None:
     """Write `model.onnx` and its weights into the folder `target`.
 
     Inputs: input_ids and attention_mask, (n, tokens) int64, padded on the right. Output: last_hidden_state,
@@ -119,7 +122,7 @@ def write_bert_graph(source: Path, *, config: BertConfig, target: Path) -> None:
         # Any: safetensors leaves the methods of its file untyped.
         weights: Any = safe_open(source / "model.safetensors", framework="numpy")
         with (target / DATA_FILE).open("wb") as data:
-            model = _BertGraph(weights, config=config, data=data).model()
+            model = _BertGraph(weights, config=config, data=data, precision=precision).model()
     except (OSError, SafetensorError, TypeError) as error:
         raise ConfigurationError(
             f"{source} holds no float32 or float16 weights of a BERT encoder in model.safetensors: {error}"
@@ -130,8 +133,9 @@ def write_bert_graph(source: Path, *, config: BertConfig, target: Path) -> None:
 class _BertGraph:
     """Collects nodes, layer after layer, and writes their weights to `data` on the way."""
 
-    def __init__(self, weights: Any, *, config: BertConfig, data: BinaryIO) -> None:
+    def __init__(self, weights: Any, *, config: BertConfig, data: BinaryIO, precision: Literal["fp32", "int8"]) -> None:
         self._weights = weights
+        self._product = self._exact_product if precision == "fp32" else self._int8_product
         self._data = data
         self._prefix = "bert." if "bert.embeddings.LayerNorm.weight" in weights.keys() else ""  # noqa: SIM118 (a file)
         self._config = config
@@ -178,26 +182,39 @@ class _BertGraph:
         """Self-attention and feed-forward, each added to its input and normalised."""
         attention = self._attention(prefix + "attention.self.", hidden, mask)
         hidden = self._project(prefix + "attention.output.", attention, skip=hidden)
-        inner = self._matmul(prefix + "intermediate.dense.weight", hidden)
+        inner = self._product(prefix + "intermediate", hidden, self._read(prefix + "intermediate.dense.weight"))
         inner = self._node("BiasGelu", [inner, self._copied(prefix + "intermediate.dense.bias")])
         return self._project(prefix + "output.", inner, skip=hidden)
 
     def _attention(self, prefix: str, hidden: str, mask: str) -> str:
         """Multi-head self-attention; query, key and value are one product."""
         parts = [prefix + part for part in ("query", "key", "value")]
-        weight = self._weight(prefix + "qkv", np.concatenate([self._read(p + ".weight").T for p in parts], axis=1))
+        product = self._product(prefix + "qkv", hidden, np.concatenate([self._read(p + ".weight") for p in parts]))
         bias = self._weight(prefix + "qkv.bias", np.concatenate([self._read(p + ".bias") for p in parts]))
+        split = self._node("Split", [product], outputs=3, domain="", axis=2, num_outputs=3)
+        query, key, value = (split.removesuffix("0") + str(index) for index in range(3))
         heads = self._config.num_attention_heads
-        return self._node("Attention", [hidden, weight, bias, mask], num_heads=heads)
+        return self._node("MultiHeadAttention", [query, key, value, bias, mask], num_heads=heads)
 
     def _project(self, prefix: str, inner: str, *, skip: str) -> str:
         """Back to the hidden size; bias, the layer's input and the normalisation in one node."""
-        product = self._matmul(prefix + "dense.weight", inner)
+        product = self._product(prefix + "product", inner, self._read(prefix + "dense.weight"))
         inputs = [product, skip, *self._norm(prefix + "LayerNorm."), self._copied(prefix + "dense.bias")]
         return self._node("SkipLayerNormalization", inputs, epsilon=self._config.layer_norm_eps)
 
-    def _matmul(self, name: str, inner: str) -> str:
-        return self._node("MatMul", [inner, self._weight(name, self._read(name).T)], domain="")
+    def _exact_product(self, name: str, inner: str, weight: Weights) -> str:
+        """`inner` times the transpose of `weight`, which is (out, in)."""
+        return self._node("MatMul", [inner, self._weight(name, weight.T)], domain="")
+
+    def _int8_product(self, name: str, inner: str, weight: Weights) -> str:
+        """The same with 8-bit weights, each block of `BLOCK` inputs on a scale of its own, and 8-bit sums inside."""
+        outputs, width = weight.shape
+        blocks = np.pad(weight, ((0, 0), (0, -width % BLOCK))).reshape(outputs, -1, BLOCK)
+        scales = np.maximum(np.abs(blocks).max(axis=2) / MAX_INT8, np.finfo(np.float32).tiny).astype(np.float32)
+        quantised = (np.rint(blocks / scales[..., None]) + ZERO_POINT).astype(np.uint8)
+        weights = [self._weight(f"{name}.int8", quantised), self._weight(f"{name}.scales", scales.reshape(-1))]
+        sizes = {"K": width, "N": outputs, "bits": 8, "block_size": BLOCK, "accuracy_level": INT8_SUMS}
+        return self._node("MatMulNBits", [inner, *weights], **sizes)
 
     def _norm(self, prefix: str) -> list[str]:
         return [self._copied(prefix + "weight"), self._copied(prefix + "bias")]
@@ -209,8 +226,8 @@ class _BertGraph:
         tensor: npt.NDArray[Any] = self._weights.get_tensor(self._prefix + name)
         return tensor.astype(np.float32, copy=False)
 
-    def _weight(self, name: str, array: Weights) -> str:
-        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape)
+    def _weight(self, name: str, array: Weights | npt.NDArray[np.uint8]) -> str:
+        tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(array.dtype), dims=array.shape)
         tensor.data_location = TensorProto.EXTERNAL
         place = {"location": DATA_FILE, "offset": self._data.tell(), "length": array.nbytes}
         for key, value in place.items():

