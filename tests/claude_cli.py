@@ -8,9 +8,11 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from subprocess import PIPE
+from typing import IO, Any
 
 VERSION = "2.1.328"
 PACKAGE = f"@anthropic-ai/claude-code@{VERSION}"
@@ -96,6 +98,7 @@ class Claude:
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "DISABLE_TELEMETRY": "1",
             "DISABLE_AUTOUPDATER": "1",
+            "CLAUDE_CODE_MAX_RETRIES": "0",  # what goes wrong is to be seen, soon
             **self.variables,
         }
 
@@ -108,6 +111,30 @@ class Claude:
         ran = self("-p", prompt, *arguments)
         assert ran.code == 0, ran
         return ran.out.strip()
+
+    def converse(self, prompts: list[str], *arguments: str) -> list[str]:
+        """What one session answers to these prompts, each sent after the answer to the one before."""
+        streams = ["--input-format", "stream-json", "--output-format", "stream-json", "--verbose"]
+        command = [str(self.bin / "claude"), "-p", *streams, *arguments]
+        with subprocess.Popen(
+            command, env=self.environment, cwd=self.folder, stdin=PIPE, stdout=PIPE, text=True
+        ) as process:
+            limit = threading.Timer(RUN_LIMIT_S, process.kill)
+            limit.start()
+            try:
+                assert process.stdin
+                assert process.stdout
+                return [_answer(prompt, process.stdin, process.stdout) for prompt in prompts]
+            finally:
+                limit.cancel()
+                process.kill()
+
+
+def _answer(prompt: str, stdin: IO[str], stdout: IO[str]) -> str:
+    stdin.write(json.dumps({"type": "user", "message": {"role": "user", "content": prompt}}) + "\n")
+    stdin.flush()
+    events = map(json.loads, stdout)
+    return next(str(event["result"]) for event in events if event["type"] == "result")
 
 
 def run(command: list[str], environment: dict[str, str], folder: Path) -> Ran:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import importlib.util
+import itertools
 import json
 import os
 import socket
@@ -68,14 +69,15 @@ def results(chat: dict[str, Any]) -> int:
     return sum(message["role"] == "tool" for message in chat["messages"])
 
 
-def one_by_one(*steps: Calls) -> Chooser:
+def one_by_one(*steps: Calls, thinks: bool = False) -> Chooser:
     """A model that makes these calls, each after the results of those before, and then says that it is done."""
+    before = (Thinking("What next?"), Text("Next.")) if thinks else (Text("Next."),)
 
     def choose(chat: dict[str, Any]) -> Script:
         seen = results(chat)
         for step in steps:
             if seen <= 0:
-                return Script((Thinking("What next?"), Text("Next."), step))
+                return Script((*before, step))
             seen -= len(step.calls)
         return text("All done.")
 
@@ -158,19 +160,36 @@ def test_a_subagents_question_is_never_answered_by_meaning(tmp_path: Path, claud
 # ── conversations ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_each_turn_sends_the_thinker_the_bytes_of_the_last_one_and_more(tmp_path: Path, claude_bin: Path) -> None:
-    thinker = StandInOllama(one_by_one(bash("echo one"), bash("echo two")))
+def assert_each_begins_with_the_one_before(chats: list[dict[str, Any]]) -> None:
+    """What the Thinker was sent last time it is sent again, byte by byte, and then more: its KV cache stays useful."""
+    for earlier, later in itertools.pairwise(chats):
+        prefix = later["messages"][: len(earlier["messages"])]
+        assert json.dumps(prefix) == json.dumps(earlier["messages"])
+        assert len(later["messages"]) > len(prefix)
+        assert json.dumps(later["tools"]) == json.dumps(earlier["tools"])
+
+
+def test_each_turn_of_a_session_begins_with_the_bytes_of_the_last(tmp_path: Path, claude_bin: Path) -> None:
+    thinker = StandInOllama(one_by_one(bash("echo one"), bash("echo two"), thinks=True))
+    with proxied(tmp_path, thinker) as address:
+        claude = Claude(claude_bin, tmp_path / "home", tmp_path / "work", address)
+        said = claude.converse(["Remember the number 7.", "Which number was it?"], "--allowedTools", "Bash")
+        assert said == ["All done.", "All done."]
+        assert outcomes(address) == ["miss"] * 4
+    assert_each_begins_with_the_one_before(thinker.chats)
+    assert thinker.chats[-1]["messages"][-1] == {"role": "user", "content": "Which number was it?"}
+
+
+def test_continued_and_resumed_sessions_begin_with_the_bytes_of_the_last(tmp_path: Path, claude_bin: Path) -> None:
+    # Without thinking: the CLI drops that of earlier turns when it resumes.
+    thinker = StandInOllama(one_by_one(bash("echo one")))
     with proxied(tmp_path, thinker) as address:
         claude = Claude(claude_bin, tmp_path / "home", tmp_path / "work", address)
         begun = claude("-p", "Remember the number 7.", "--allowedTools", "Bash", "--output-format", "json")
         claude.ask("Which number was it?", "--continue")
         claude.ask("And its square?", "--resume", begun.told["session_id"])
-        assert outcomes(address) == ["miss"] * 5
-    for earlier, later in zip(thinker.chats, thinker.chats[1:], strict=False):
-        prefix = later["messages"][: len(earlier["messages"])]
-        assert json.dumps(prefix) == json.dumps(earlier["messages"])
-        assert len(later["messages"]) > len(prefix)
-        assert json.dumps(later["tools"]) == json.dumps(earlier["tools"])
+        assert outcomes(address) == ["miss"] * 4
+    assert_each_begins_with_the_one_before(thinker.chats)
     assert thinker.chats[-1]["messages"][-1] == {"role": "user", "content": "And its square?"}
 
 
@@ -210,6 +229,7 @@ def test_nothing_that_the_cli_sends_is_refused(tmp_path: Path, claude_bin: Path)
             Calls((Call("Read", {"file_path": str(tmp_path / "dot.png")}), Call("Bash", {"command": "exit 3"}))),
             Calls((Call("ToolSearch", {"query": "select:WebFetch"}),)),
             Calls((Call("NoSuchTool", {"x": 1}),)),
+            thinks=True,
         )
     )
     (tmp_path / "dot.png").write_bytes(PNG)
@@ -234,7 +254,7 @@ def test_tool_call_of_a_broken_reply_is_never_run(tmp_path: Path, claude_bin: Pa
         return text("It ran!") if results(chat) else Script((Text("Half."), bash("touch ran"), Delay(0.05), broken))
 
     with proxied(tmp_path, StandInOllama(choose)) as address:
-        claude = Claude(claude_bin, tmp_path / "home", tmp_path / "work", address, {"CLAUDE_CODE_MAX_RETRIES": "0"})
+        claude = Claude(claude_bin, tmp_path / "home", tmp_path / "work", address)
         ran = claude("-p", "Do it.", "--allowedTools", "Bash")
     assert ran.code == 1
     assert "API Error" in ran.out
@@ -242,8 +262,9 @@ def test_tool_call_of_a_broken_reply_is_never_run(tmp_path: Path, claude_bin: Pa
 
 
 def fail(tmp_path: Path, claude_bin: Path, address: str, **variables: str) -> Ran:
-    """Ask something that cannot be answered."""
-    ran = Claude(claude_bin, tmp_path / "home", tmp_path / "work", address, variables)("-p", "Hello.")
+    """Ask something that cannot be answered, with as many retries as a user has."""
+    given = {"CLAUDE_CODE_MAX_RETRIES": "10"} | variables
+    ran = Claude(claude_bin, tmp_path / "home", tmp_path / "work", address, given)("-p", "Hello.")
     assert ran.code == 1, ran
     return ran
 
@@ -257,7 +278,7 @@ def test_prompt_that_is_too_long_is_told_once_and_understood(tmp_path: Path, cla
 
 def test_bad_key_makes_one_request_and_no_storm(tmp_path: Path, claude_bin: Path) -> None:
     with proxied(tmp_path, StandInOllama(), keys=["me:admin:right-secret"]) as address:
-        ran = fail(tmp_path, claude_bin, address, ANTHROPIC_AUTH_TOKEN="wrong-secret")
+        ran = fail(tmp_path, claude_bin, address, ANTHROPIC_AUTH_TOKEN="wrong-secret")  # noqa: S106  # no secret
         assert "403 the API key is not known here" in ran.out
         assert requests_seen(address, x_api_key="right-secret") == 1
 
@@ -316,13 +337,18 @@ def test_workbench_claude_starts_a_proxy_or_uses_the_one_that_runs(tmp_path: Pat
 
 
 def test_settings_of_this_repository_point_the_cli_at_the_proxy(tmp_path: Path, claude_bin: Path) -> None:
-    given = (ROOT / ".claude" / "settings.json").read_text()
-    with proxied(tmp_path, StandInOllama(text("Use reversed()."))) as address:
+    thinker = StandInOllama(text("Use reversed()."))
+    with proxied(tmp_path, thinker) as address:
         claude = Claude(claude_bin, tmp_path / "home", tmp_path / "work", address="http://127.0.0.1:9")
-        (claude.folder / ".claude").mkdir()
-        (claude.folder / ".claude" / "settings.json").write_text(given.replace("http://127.0.0.1:8000", address))
+        for name in ("settings.json", "commands/cache.md"):
+            copy = claude.folder / ".claude" / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text((ROOT / ".claude" / name).read_text().replace("http://127.0.0.1:8000", address))
         assert claude.ask(QUESTION) == "Use reversed()."
-        assert outcomes(address) == ["miss"]
+        claude.ask("/cache")
+        assert outcomes(address) == ["miss", "miss"]
+    shown = json.dumps(thinker.chats[-1]["messages"])
+    assert "no-candidate" in shown
 
 
 def test_the_cli_is_the_version_whose_habits_are_known(claude_bin: Path, tmp_path: Path) -> None:

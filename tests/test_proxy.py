@@ -196,6 +196,7 @@ def test_broken_upstream_never_ends_cleanly_and_is_not_stored(tmp_path: Path, br
         assert "event: error" in streamed
         assert "message_stop" not in streamed
         assert "message_delta" not in streamed
+        assert streamed.count("event: content_block_stop") == 1  # the text's: after a tool call's the CLI runs the tool
         assert post(address, body()).status_code == 500
         assert_refused(post(address, body(), x_cache_control="only-if-cached"), 404, "not_found_error")
 

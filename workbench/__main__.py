@@ -21,7 +21,7 @@ from typer.core import TyperCommand
 
 from workbench.errors import ConfigurationError
 from workbench.proxy.app import create_app
-from workbench.proxy.server import TOY, address_of, listen, running
+from workbench.proxy.server import TOY, address, address_of, listen, running
 from workbench.settings import Settings, data_folder, load
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="The self-host workbench.")
@@ -58,8 +58,7 @@ def claude(context: typer.Context) -> None:
             raise ConfigurationError(INSTALL)
         with ExitStack() as stack:
             settings = load()
-            address = _running_proxy(settings) or _new_proxy(settings, stack)
-            variables = _variables(settings, address)
+            variables = _variables(settings, _running_proxy(settings) or _new_proxy(settings, stack))
             options = ["--settings", stack.enter_context(_settings_file(variables))]
             code = _run([program, *options, *context.args], os.environ | variables)
     except ConfigurationError as error:
@@ -73,9 +72,8 @@ def claude(context: typer.Context) -> None:
 
 def _running_proxy(settings: Settings) -> str | None:
     """The address of the proxy that the settings describe, if it runs."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  # binds nothing
-    address = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
-    return address if "thinkers_up" in _ask(f"{address}/readyz") else None
+    there = address(settings.host, settings.port)
+    return there if "thinkers_up" in _ask(f"{there}/readyz") else None
 
 
 def _new_proxy(settings: Settings, stack: ExitStack) -> str:
@@ -87,9 +85,9 @@ def _new_proxy(settings: Settings, stack: ExitStack) -> str:
     logging.basicConfig(filename=log, level=settings.log_level.upper(), format=form)
     logging.captureWarnings(True)
     stack.enter_context(running(create_app(settings), bound))
-    address = address_of(bound)
-    typer.echo(f"workbench claude: started the proxy on {address} until this ends; it logs to {log}", err=True)
-    return address
+    there = address_of(bound)
+    typer.echo(f"workbench claude: started the proxy on {there} until this ends; it logs to {log}", err=True)
+    return there
 
 
 def _ask(url: str, *, key: str = "") -> dict[str, Any]:
@@ -104,28 +102,28 @@ def _ask(url: str, *, key: str = "") -> dict[str, Any]:
 # ── the CLI ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _variables(settings: Settings, address: str) -> dict[str, str]:
+def _variables(settings: Settings, there: str) -> dict[str, str]:
     """The environment in which the CLI talks to the proxy, and to it alone."""
     keys = settings.all_keys()
     token = keys[0].secret.get_secret_value() if keys else "local"
     admin = next((key.secret.get_secret_value() for key in keys if key.scope == "admin"), token)
     excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-    direct = ",".join(filter(None, [excepted, urlsplit(address).hostname]))
+    direct = ",".join(filter(None, [excepted, urlsplit(there).hostname]))
     return {
-        "ANTHROPIC_BASE_URL": address,
+        "ANTHROPIC_BASE_URL": there,
         "ANTHROPIC_AUTH_TOKEN": token,
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "DISABLE_TELEMETRY": "1",
         "NO_PROXY": direct,  # even https_proxy would catch our plain HTTP
         "no_proxy": direct,
         **dict.fromkeys(ELSEWHERE, ""),
-        **_window(address, admin),
+        **_window(there, admin),
     }
 
 
-def _window(address: str, admin: str) -> dict[str, str]:
+def _window(there: str, admin: str) -> dict[str, str]:
     """How long a conversation may grow: the CLI takes an unknown model's window to be very large."""
-    thinkers = _ask(f"{address}/api/thinkers", key=admin).get("data") or []
+    thinkers = _ask(f"{there}/api/thinkers", key=admin).get("data") or []
     if thinkers and thinkers[0]["url"] == "embedded:":
         typer.echo(f"embedded: {TOY}", err=True)
     tokens = next((model["context_tokens"] for thinker in thinkers for model in thinker["models"]), None)

@@ -207,6 +207,10 @@ class Collector:
             case other:
                 raise BadReply(f"the Thinker signed a {type(other).__name__} block")
 
+    def block(self, index: int) -> Block:
+        """Block `index` as far as it has come."""
+        return self._blocks[index]
+
     def reply(self) -> Reply:
         """The whole reply; raises `BadReply` when the stream did not end cleanly."""
         if not (self._start and self._end and self._stopped):

@@ -13,7 +13,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from workbench.errors import BadReply, WorkbenchError
-from workbench.reply import Collector, Event, MessageStop, Reply
+from workbench.reply import BlockStop, Collector, Event, MessageStop, Reply, ToolUse
 
 log = logging.getLogger(__name__)
 
@@ -101,23 +101,40 @@ class Flight:
 
     async def _collect(self) -> Reply:
         collector = Collector()
+        held: list[Event] = []
         async with aclosing(self.call.events()) as events:
             async for event in events:
                 collector.feed(event)
-                if not isinstance(event, MessageStop):  # told when the reply is finished, see below
+                if held or _is_acted_upon(event, collector):
+                    held.append(event)
+                else:
                     self._publish(event)
         reply = collector.reply()
         await self._finish(reply)
-        self._publish(MessageStop())
+        self._publish(*held)
         return reply
 
-    def _publish(self, event: Event) -> None:
-        self._events.append(event)
+    def _publish(self, *events: Event) -> None:
+        self._events += events
         self._wake()
 
     def _wake(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
+
+
+def _is_acted_upon(event: Event, collector: Collector) -> bool:
+    """Whether clients act on this event, so that it waits until the whole reply is there and stored.
+
+    Claude Code runs a tool as soon as its call is complete, even when an error follows in the stream.
+    """
+    match event:
+        case MessageStop():
+            return True
+        case BlockStop(index):
+            return isinstance(collector.block(index), ToolUse)
+        case _:
+            return False
 
 
 class Reader:

@@ -38,14 +38,20 @@ def listen(host: str, port: int) -> socket.socket:
         bound.listen(2048)
     except OSError as error:
         raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port, or stop what has it"
+            f"cannot listen on {host}:{port}: {error.strerror or error}; "
+            "choose another port (--port or WORKBENCH_PORT), or stop what has it"
         ) from None
     return bound
 
 
 def address_of(bound: socket.socket) -> str:
-    """``http://host:port`` as a client on this machine writes it."""
+    """Where a client on this machine finds what this socket serves."""
     host, port = bound.getsockname()[:2]
+    return address(host, port)
+
+
+def address(host: str, port: int) -> str:
+    """``http://host:port`` as a client on this machine writes it."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # names what was asked for, binds nothing
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

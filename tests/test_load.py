@@ -1,0 +1,208 @@
+"""The load client: its percentiles, its reading of HTTP, and that no failure is hidden."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.responses import Response
+
+from benchmarks.http_client import Answer, MalformedAnswer
+from benchmarks.load import Plan, Report, Sample, Target, drive, percentile, run
+from benchmarks.stand_ins.serving import LOOPBACK, serve_in_thread
+
+LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+HEAD = b"HTTP/1.1 200 OK\r\nX-Cache: exact\r\n"
+
+
+def sized(body: bytes) -> bytes:
+    return HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def chunked(*pieces: bytes) -> bytes:
+    return (
+        HEAD
+        + b"Transfer-Encoding: chunked\r\n\r\n"
+        + b"".join(b"%X;name=value\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+        + b"0\r\nx-trailer: 1\r\n\r\n"
+    )
+
+
+class Raw:
+    """A server that answers its requests, counted from 0, with these bytes; it hangs up after b"" or half a one."""
+
+    def __init__(self, answer: Callable[[int], bytes | None]) -> None:
+        self.connections = 0
+        self.bodies: list[bytes] = []
+        self._answer = answer
+
+    async def __aenter__(self) -> Target:
+        self._server = await asyncio.start_server(self._serve, LOOPBACK, 0)
+        return Target("raw", f"http://{LOOPBACK}:{self._server.sockets[0].getsockname()[1]}/path", contains="end")
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = LENGTH.search(head)
+                assert length
+                self.bodies.append(await reader.readexactly(int(length[1])))
+                answer = self._answer(len(self.bodies) - 1)
+                if answer is None:
+                    await reader.read()
+                    return
+                writer.write(answer)
+                if not answer.endswith(b"end") and not answer.endswith(b"\r\n\r\n"):
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+def asked(server: Raw, *, times: int = 6, connections: int = 1, warmup: int = 0, limit_s: float = 30) -> Report:
+    async def ask() -> Report:
+        async with server as target:
+            requests = [(0, place % 2) for place in range(times)]
+            return await drive(Plan([target], ["one", "tüwo"], requests, connections, warmup, limit_s))
+
+    return asyncio.run(ask())
+
+
+# ── percentiles ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_percentiles_of_a_hundred_are_what_their_names_say() -> None:
+    values = [float(value) for value in reversed(range(1, 101))]
+    assert [percentile(values, percent) for percent in (0, 1, 50, 95, 99, 100)] == [1, 1, 50, 95, 99, 100]
+
+
+def test_percentile_of_nothing_is_no_number() -> None:
+    assert math.isnan(percentile([], 50))
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1), st.integers(1, 100))
+def test_percentile_is_the_least_value_that_so_many_do_not_exceed(values: list[float], percent: int) -> None:
+    enough = [x for x in values if sum(value <= x for value in values) * 100 >= percent * len(values)]
+    assert percentile(values, percent) == min(enough)
+
+
+# ── HTTP ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=6), st.booleans(), st.data())
+def test_an_answer_is_read_however_it_is_cut(pieces: list[bytes], is_chunked: bool, data: st.DataObject) -> None:
+    body = b"".join(pieces)
+    raw = chunked(*pieces) if is_chunked else sized(body)
+    cuts = data.draw(st.lists(st.integers(0, len(raw)), max_size=12))
+    answer = Answer()
+    whole = [answer.feed(raw[start:end]) for start, end in pairwise(sorted({0, *cuts, len(raw)}))]
+    assert whole == [False] * (len(whole) - 1) + [True]
+    assert (answer.status, answer.headers["x-cache"], bytes(answer.body)) == (200, "exact", body)
+    assert bool(answer.first_s) == bool(body)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.0 200 OK\r\n\r\n",
+        b"SSH-2.0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nuntil the end",
+        HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+        HEAD + b"transfer-encoding: chunked\r\n\r\n2\r\nabc\r\n",
+        sized(b"body") + b"more",
+    ],
+)
+def test_what_is_no_answer_of_known_length_is_refused(raw: bytes) -> None:
+    with pytest.raises(MalformedAnswer):
+        Answer().feed(raw)
+
+
+# ── the loop ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_sized_and_chunked_answers_share_one_kept_connection() -> None:
+    server = Raw(lambda count: chunked(b"some", b" end") if count % 2 else sized(b"the end"))
+    report = asked(server)
+    assert report.outcomes == {"raw exact": 6}
+    assert server.connections == 1
+    assert server.bodies == [b"one", "tüwo".encode()] * 3
+    assert all(0 < sample.ttfb_ms <= sample.total_ms for sample in report.samples)
+
+
+def test_each_client_keeps_a_connection_of_its_own() -> None:
+    server = Raw(lambda _: sized(b"end"))
+    report = asked(server, times=40, connections=4)
+    assert (len(report.good("raw", cache="exact")), server.connections) == (40, 4)
+    assert report.per_second > 0
+
+
+def test_a_server_that_hangs_up_is_counted_and_asked_again() -> None:
+    server = Raw(lambda count: sized(b"the end")[:-3] if count % 3 == 1 else sized(b"the end"))
+    report = asked(server)
+    lost = "raw error: ConnectionResetError: closed in the middle of the answer"
+    assert report.outcomes == {"raw exact": 4, lost: 2}
+    assert len(report.good("raw")) == 4
+
+
+def test_a_chunked_answer_that_is_cut_is_an_error() -> None:
+    report = asked(Raw(lambda _: chunked(b"the end")[:-7]), times=2)
+    assert report.outcomes == {"raw error: ConnectionResetError: closed in the middle of the answer": 2}
+
+
+def test_a_refusal_and_a_body_without_its_end_are_errors() -> None:
+    refusal = b"HTTP/1.1 529 \r\ncontent-length: 3\r\n\r\nend"
+    report = asked(Raw(lambda count: refusal if count else chunked(b"event: error")), times=2)
+    assert report.outcomes == {"raw error: the body lacks 'end'": 1, "raw error: status 529": 1}
+    assert report.per_second == 0
+
+
+def test_nobody_listening_is_an_error_a_request() -> None:
+    with serve_in_thread(Response("closed at once")) as url:
+        pass
+    report = asyncio.run(drive(Plan([Target("gone", url)], [""], [(0, 0)] * 3)))
+    assert [sample.error.partition(":")[0] for sample in report.samples] == ["ConnectionRefusedError"] * 3
+
+
+def test_the_limit_ends_it_and_what_is_missing_is_told() -> None:
+    report = asked(Raw(lambda count: sized(b"end") if count < 2 else None), times=5, limit_s=0.3)
+    assert report.outcomes == {"raw exact": 2, "unanswered": 3}
+
+
+def test_answers_that_warm_up_are_left_out() -> None:
+    assert asked(Raw(lambda _: sized(b"end")), warmup=4).outcomes == {"raw exact": 2}
+
+
+def test_two_targets_are_asked_by_turns_on_a_connection_each() -> None:
+    ours, theirs = Raw(lambda _: sized(b"our end")), Raw(lambda _: chunked(b"their end"))
+
+    async def ask() -> Report:
+        async with ours as one, theirs as other:
+            targets = [Target("ours", one.url, contains="our end"), Target("theirs", other.url, contains="their end")]
+            return await drive(Plan(targets, ["body"], [(place % 2, 0) for place in range(10)]))
+
+    report = asyncio.run(ask())
+    assert [sample.target for sample in report.samples] == ["ours", "theirs"] * 5
+    assert (ours.connections, theirs.connections) == (1, 1)
+
+
+def test_a_process_of_its_own_reports_the_same() -> None:
+    headers = {"x-cache": "miss", "server-timing": "parse;dur=0.100"}
+    with serve_in_thread(Response("the end", headers=headers)) as url:
+        report = run(Plan([Target("asgi", url, "end", {"x-server-timing": "1"})], ["{}"], [(0, 0)] * 20, 2, warmup=4))
+    assert report.outcomes == {"asgi miss": 16}
+    assert {sample.timing for sample in report.samples} == {"parse;dur=0.100"}
+
+
+def test_a_rate_counts_whole_answers_from_the_first_start_to_the_last_end() -> None:
+    good = [Sample("a", started_s=float(i), first_s=i + 1.5, ended_s=i + 2.0, status=200) for i in range(8)]
+    assert Report([*good, Sample("a", 8.0, 10.0, 10.0, error="lost")]).per_second == pytest.approx(0.8)
