@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.tiny_bert import WINDOW, WORDS, tiny_source
-from workbench.cache.embedder import Embedder, EmbeddingService, Vectors
+from workbench.cache.embedder import Embedder, EmbeddingService
 from workbench.cache.model_folder import bert_folder
 from workbench.cache.store import Vector
 from workbench.errors import EmbeddingError
@@ -27,13 +27,13 @@ class SpyEmbedder(Embedder):
         self.gate.set()
         self.entered = threading.Event()
 
-    def encode(self, texts: Sequence[str]) -> Vectors:
+    def encode_what_fits(self, texts: Sequence[str]) -> list[Vector | None]:
         self.batches.append(list(texts))
         self.entered.set()
         assert self.gate.wait(30)
         if "!" in texts:
             raise RuntimeError("no vector for an exclamation")
-        return super().encode(texts)
+        return super().encode_what_fits(texts)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_text_beyond_the_window_has_no_vector_and_harms_no_other(spy: SpyEmbedde
     long, short = asyncio.run(scenario())
     assert long is None
     assert short is not None
-    assert spy.batches == [["how"], ["list"]]
+    assert spy.batches == [["how"], ["list " * WINDOW, "list"]]
 
 
 def test_vectors_cannot_be_changed_by_a_waiter(spy: SpyEmbedder) -> None:

@@ -228,18 +228,18 @@ def test_a_scope_is_there_while_it_has_a_vector(make_store: Callable[..., Store]
     async def story() -> None:
         async with opened(make_store()) as store:
             one, two = entry("0", angle=0.0), entry("1", angle=1.0)
-            assert not await store.has_scope("t", "s")
+            assert not store.has_scope("t", "s")
             await store.put("t", entry("2"))
-            assert not await store.has_scope("t", "s")
+            assert not store.has_scope("t", "s")
             await store.put("t", one)
             await store.put("t", two)
-            assert await store.has_scope("t", "s")
-            assert not await store.has_scope("t", "other")
-            assert not await store.has_scope("other", "s")
+            assert store.has_scope("t", "s")
+            assert not store.has_scope("t", "other")
+            assert not store.has_scope("other", "s")
             await store.delete("t", one.id)
-            assert await store.has_scope("t", "s")
+            assert store.has_scope("t", "s")
             await store.withdraw("t", two.id)
-            assert not await store.has_scope("t", "s")
+            assert not store.has_scope("t", "s")
 
     asyncio.run(story())
 

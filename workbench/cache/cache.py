@@ -151,9 +151,9 @@ class SemanticCache:
         return entry
 
     async def _exact(self, tenant: str, digest: str) -> Entry | None:
+        await self._notice_changes()
         if self._memory is None:
             return await self.store.get(tenant, digest)
-        await self._notice_changes()
         if entry := await self._memory.get(tenant, digest):
             self.store.touch(tenant, digest)
             return entry
@@ -168,7 +168,7 @@ class SemanticCache:
             return Miss("semantic-off")
         if question.text is None or question.reason:
             return Miss(question.reason or "no-user-question")
-        if not await self.store.has_scope(tenant, question.scope):
+        if not self.store.has_scope(tenant, question.scope):
             self._embedder.prepare(question.text)  # while the Thinker answers: the reply is stored with it
             return Miss("no-candidate")
         vector = await self._embedder.embed(question.text)

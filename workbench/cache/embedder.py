@@ -74,7 +74,15 @@ class Embedder:
 
         Raises `EmbeddingError` when a text does not fit (nothing is ever truncated) or the model fails.
         """
-        rows = [self._read_whole(text) for text in texts]
+        return self._encode([self._read_whole(text) for text in texts])
+
+    def encode_what_fits(self, texts: Sequence[str]) -> list[Vector | None]:
+        """A unit row for each text that fits, None for each that does not."""
+        read = [self._read(text) for text in texts]
+        rows = iter(self._encode([row for row in read if row is not None]))
+        return [None if row is None else next(rows) for row in read]
+
+    def _encode(self, rows: Sequence[list[int]]) -> Vectors:
         vectors = np.empty((len(rows), self.card.dimension), np.float32)
         for run in _runs([len(row) for row in rows]):
             vectors[run] = self._run([rows[index] for index in run])
@@ -212,9 +220,7 @@ class EmbeddingService:
 
     def _encode(self, texts: list[str]) -> list[Vector | None]:
         """In the thread: rows of their own, since a row kept from a batch would keep the batch."""
-        fits = [self.embedder.fits(text) for text in texts]
-        rows = iter(self.embedder.encode([text for text, fit in zip(texts, fits, strict=True) if fit]))
-        return [_frozen(next(rows)) if fit else None for fit in fits]
+        return [None if row is None else _frozen(row) for row in self.embedder.encode_what_fits(texts)]
 
     def _end_batch(self, texts: list[str], batch: asyncio.Future[list[Vector | None]]) -> None:
         self._batch = None

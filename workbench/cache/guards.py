@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from workbench.cache.lexicon import NEGATING_PREFIXES, OPPOSITE_SIDE
 from workbench.cache.slots import (
@@ -27,6 +28,9 @@ from workbench.cache.slots import (
 
 GUARDS_VERSION = 1
 """Raise it when any reading or rule changes: a policy was measured with one version."""
+
+REMEMBERED = 4096
+"""How many texts' readings are kept: popular candidates are compared again and again."""
 
 Values = tuple[Hashable, ...] | frozenset[Hashable]
 
@@ -61,12 +65,17 @@ def first_conflict(a: str, b: str) -> Conflict | None:
     """The first slot of the table on which the texts differ; None when they agree on all."""
     if a == b:
         return None
-    a, b = a.translate(_PLAIN), b.translate(_PLAIN)
-    for slot in SLOTS:
-        one, other = Reading(a, slot.read(a)), Reading(b, slot.read(b))
+    for slot, one, other in zip(SLOTS, _readings(a), _readings(b), strict=True):
         if (one.values or other.values) and slot.clash(one, other):
             return Conflict(slot.name, _shown(one.values), _shown(other.values))
     return None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _readings(text: str) -> tuple[Reading, ...]:
+    """What each slot of the table reads in a text: once for a question, however many candidates it has."""
+    plain = text.translate(_PLAIN)
+    return tuple(Reading(plain, slot.read(plain)) for slot in SLOTS)
 
 
 def _shown(values: Values) -> str:

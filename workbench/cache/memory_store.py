@@ -66,7 +66,7 @@ class MemoryStore:
         if (tenant, digest) in self._held:
             self._held.move_to_end((tenant, digest))
 
-    async def has_scope(self, tenant: str, scope: str) -> bool:
+    def has_scope(self, tenant: str, scope: str) -> bool:
         """Whether any entry of this scope has a vector."""
         return self._vectors().holds(tenant, scope)
 

@@ -90,14 +90,15 @@ class SqliteFile:
         return self._hand_out(row) if row else None
 
     def has_scope(self, tenant: str, scope: str) -> bool:
-        """Whether any entry of this scope has a vector."""
-        self._look_now_and_then()
+        """Whether any entry of this scope has a vector, as far as is known; safe to ask from any thread."""
         return self._replica.index.holds(tenant, scope)
 
     def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
         """At most `k` entries of this scope, the most similar first."""
         check_vector(vector)
-        self._look_now_and_then()
+        self._follow_the_path()
+        if abs(self._clock() - self._looked_s) >= LOOK_EVERY_S:
+            self._look()
         while nearest := self._replica.index.nearest(tenant, scope, vector, k=k):
             rows = {seq: row for seq, _ in nearest if (row := self._searchable(seq))}
             if len(rows) == len(nearest):
@@ -292,11 +293,6 @@ class SqliteFile:
             self._replica.index.remove(row["seq"])
             self._replica.handed_out.discard((row["tenant"], row["digest"]))
             self._uses.pop(row["seq"], None)
-
-    def _look_now_and_then(self) -> None:
-        self._follow_the_path()
-        if abs(self._clock() - self._looked_s) >= LOOK_EVERY_S:
-            self._look()
 
     def _look(self) -> None:
         self._looked_s = self._clock()

@@ -79,9 +79,9 @@ class SqliteStore:
         self._touched.pop((tenant, digest), None)
         self._touched[tenant, digest] = None
 
-    async def has_scope(self, tenant: str, scope: str) -> bool:
-        """Whether any entry of this scope has a vector."""
-        return await self._do(lambda: self._file.has_scope(tenant, scope))
+    def has_scope(self, tenant: str, scope: str) -> bool:
+        """Whether any entry of this scope has a vector; one look into memory, so it needs no turn in the thread."""
+        return self._file.has_scope(tenant, scope)
 
     async def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
         """At most `k` entries of this scope that have a vector, the most similar first."""

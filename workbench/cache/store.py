@@ -84,10 +84,11 @@ class Store(Protocol):
     async def get(self, tenant: str, digest: str) -> Entry | None:
         """The entry with this digest."""
 
-    async def has_scope(self, tenant: str, scope: str) -> bool:
+    def has_scope(self, tenant: str, scope: str) -> bool:
         """Whether any entry of this scope has a vector; asked first, since embedding a question costs far more.
 
-        May say yes when all of them have expired, never no when one has not.
+        Waits for nothing. May say yes when all of them have expired; what another process stored counts after the
+        next `changes`.
         """
 
     async def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
