@@ -28,7 +28,7 @@ lint: $(VENV)/.test ## style, format, types, import contracts
 	$(VENV)/bin/lint-imports
 
 bench: $(VENV)/.test ## measure, one JSON line a figure
-	@$(RUN) -m benchmarks.load $(ARGS)
+	@$(RUN) -m benchmarks.bench $(ARGS)
 
 $(RUN):
 	@'$(PYTHON)' -c '$(MEETS)' 2>/dev/null || { echo 'Needs Python 3.11 or newer with venv, seen $(or $(PYTHON),$(shell { python3 --version || echo none; } 2>/dev/null)). Install it (Debian: apt install python3.11-venv), or name one: make PYTHON=/path/to/python3.11' >&2; exit 1; }

@@ -26,7 +26,7 @@ from benchmarks.stock import Size, Stock, fill, small_body, tool_turn_body
 from workbench.cache.embedder import Embedder
 from workbench.cache.model_folder import minilm_folder
 
-GROUPS = ("start", "exact", "exact-large", "cold", "semantic", "miss", "tool-turn", "memory", "client")
+GROUPS = ("start", "exact", "exact-large", "cold", "semantic", "miss", "miss-among", "tool-turn", "memory", "client")
 WHOLE = Effort(rounds=3, latency=600, rate=3000, warmup=60)
 QUICK = Effort(rounds=1, latency=6, rate=34, warmup=2)
 CLIENTS = 16
@@ -63,11 +63,17 @@ class Bench:
         yield _stages("semantic", self._measuring.ask(bodies, self._effort.timed, timing=True))
 
     def miss(self) -> Iterator[Figure]:
-        """Questions that nobody has asked: embedded, searched for, answered upstream and stored."""
-        yield from self._misses("miss", "miss, 15 tokens", map(small_body, self._stock.unknown), has_targets=True)
+        """Questions in conversations that nobody has had: embedded while the answer comes, and stored with it."""
+        bodies = (small_body(text, system=f" Session {number}.") for number, text in enumerate(self._stock.unknown))
+        yield from self._misses("miss", "miss, 15 tokens", bodies)
+
+    def miss_among(self) -> Iterator[Figure]:
+        """Questions beside all that is stored: embedded and compared before they are passed on."""
+        about = f"miss, 15 tokens, {self._stock.entries:,} candidates"
+        yield from self._misses("miss_among", about, map(small_body, self._stock.unknown))
 
     def tool_turn(self) -> Iterator[Figure]:
-        """What follows a tool call, most of an agent's requests: never matched by meaning, so not embedded."""
+        """What follows a tool call, most of an agent's requests: never matched by meaning, so never embedded."""
         yield from self._misses("miss_tool_turn", "miss after a tool", map(tool_turn_body, self._stock.unknown))
 
     def memory(self) -> Iterator[Figure]:
@@ -92,20 +98,18 @@ class Bench:
         yield self._noted(_rate(name, f"{about}, {CLIENTS} clients", rounds, "exact", target))
         yield _stages(name, self._measuring.ask(again, effort.timed, timing=True))
 
-    def _misses(self, name: str, about: str, bodies: Iterator[str], *, has_targets: bool = False) -> Iterator[Figure]:
+    def _misses(self, name: str, about: str, bodies: Iterator[str]) -> Iterator[Figure]:
         effort = self._effort
         pairs = [self._measuring.ask_both(bodies, effort.latency // 3) for _ in range(effort.rounds)]
-        for what, limit_ms in (("ttfb", 3), ("total", 6)):
-            target = Target(limit_ms) if has_targets else None
-            yield _added(f"{name}_added_{what}", f"{about}: added {what.replace('ttfb', 'TTFB')}", what, pairs, target)
+        yield _added(f"{name}_added_ttfb", f"{about}: added TTFB", "ttfb", pairs, Target(3))
+        yield _added(f"{name}_added_total", f"{about}: added total", "total", pairs, Target(6))
         rates = [self._measuring.ask_each(bodies, effort.rate // 6, clients=CLIENTS) for _ in range(effort.rounds)]
-        target = Target(250, at_least=True) if has_targets else None
-        upstream = [direct for _, direct in rates]
-        direct = _rate(f"{name}_upstream", f"{about}: the upstream itself, {CLIENTS} clients", upstream, "", None)
-        proxied = _rate(name, f"{about}, {CLIENTS} clients", [proxied for proxied, _ in rates], "miss", target)
-        proxied.more["ratio_to_upstream"] = proxied.value / direct.value
+        least, clients = Target(250, at_least=True), f"{CLIENTS} clients"
+        proxied = _rate(name, f"{about}, {clients}", [ours for ours, _ in rates], "miss", least)
+        upstream = _rate(f"{name}_upstream", f"{about}: the upstream itself, {clients}", [up for _, up in rates], "")
+        proxied.more["ratio_to_upstream"] = proxied.value / upstream.value
         yield self._noted(proxied)
-        yield self._noted(direct)
+        yield self._noted(upstream)
         yield _stages(name, self._measuring.ask(bodies, effort.timed, timing=True))
 
     def _noted(self, figure: Figure) -> Figure:
@@ -128,12 +132,12 @@ def _latency(name: str, about: str, rounds: list[Round], cache: str, at_most_ms:
         yield _figure(f"{name}_p{percent}", f"{about}: p{percent}", values, "ms", rounds, cache, target)
 
 
-def _rate(name: str, about: str, rounds: list[Round], cache: str, target: Target | None) -> Figure:
+def _rate(name: str, about: str, rounds: list[Round], cache: str, target: Target | None = None) -> Figure:
     values = [found.report.per_second for found in rounds]
     return _figure(f"{name}_per_s", about, values, "requests/s", rounds, cache, target)
 
 
-def _added(name: str, about: str, what: str, rounds: list[Round], target: Target | None) -> Figure:
+def _added(name: str, about: str, what: str, rounds: list[Round], target: Target) -> Figure:
     """How much later it comes through the proxy than from upstream: the difference of the medians."""
     proxied = [found.percentile_ms(what, 50, cache="miss") for found in rounds]
     direct = [found.percentile_ms(what, 50, direct=True) for found in rounds]
@@ -195,7 +199,7 @@ def main(
     """Measure what the proxy adds and what it saves."""
     if unknown := set(only or ()) - set(GROUPS):
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there is {', '.join(GROUPS)}")
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in children.ENDING:
         signal.signal(number, lambda number, _: sys.exit(128 + number))  # so that the children are stopped too
     effort = QUICK if quick else WHOLE
     size = Size(200, 10, effort.hits) if quick else Size(10_000, 250, effort.hits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -19,6 +21,7 @@ from benchmarks.stand_ins.serving import LOOPBACK
 
 ROOT = Path(__file__).parents[1]
 STOP_LIMIT_S = 15.0
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MIB = 1024 * 1024
 
 
@@ -71,29 +74,51 @@ def stand_in(module: str, *options: str, folder: Path) -> Iterator[Child]:
 
 
 @contextlib.contextmanager
-def _started(arguments: Sequence[str], *, folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A Python process and its first line; it is gone when the block ends, however it ends."""
+def _started(arguments: Sequence[str], *, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A server without any of the user's settings, and its first line."""
     ours = ("WORKBENCH_", "REDIS_URL", "OLLAMA_HOST", "VAST_API_KEY")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     environment |= {"XDG_DATA_HOME": str(folder), "PYTHONPATH": str(ROOT)}
-    with (folder / "log").open("a") as log:
-        child = subprocess.Popen(  # noqa: S603  # our own servers
-            [sys.executable, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
-        )
-    try:
+    with (folder / "log").open("a") as log, spawned(arguments, cwd=folder, env=environment, stderr=log) as child:
         assert child.stdout is not None
-        yield child, child.stdout.readline()
-    finally:
-        _stop(child)
+        yield child, child.stdout.readline().decode()
 
 
-def _stop(child: subprocess.Popen[str]) -> None:
-    child.terminate()
+@contextlib.contextmanager
+def spawned(arguments: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A Python process with its stdout in a pipe; it is gone when the block ends, however it ends."""
+    child: subprocess.Popen[bytes] | None = None
     try:
-        child.communicate(timeout=STOP_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.communicate()
+        with _uninterrupted():
+            child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, **options)  # noqa: S603  # our own
+        yield child
+    finally:
+        if child:
+            _stop(child)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Signals that end this process wait until the block is over, or a child that is just being made would stay."""
+    late: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: late.append(number)) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for came in late:
+            signal.raise_signal(came)
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.communicate(timeout=STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
 
 
 def _log(folder: Path) -> str:

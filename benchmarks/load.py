@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import orjson
 import uvloop
 
+from benchmarks.children import ROOT, ChildFailed, spawned
 from benchmarks.http_client import Answer, Connection, MalformedAnswer
 
 OK = 200
@@ -140,10 +141,12 @@ async def drive(plan: Plan) -> Report:
 
 def run(plan: Plan) -> Report:
     """Ask everything in the plan from a process of its own, so that no other work delays its clock."""
-    command = [sys.executable, "-m", "benchmarks.load"]
-    done = subprocess.run(command, input=orjson.dumps(plan), stdout=subprocess.PIPE, check=True)  # noqa: S603  # ourselves
-    told = orjson.loads(done.stdout)
-    return Report([Sample(**sample) for sample in told["samples"]], told["unanswered"])
+    with spawned(["-m", "benchmarks.load"], cwd=ROOT, stdin=subprocess.PIPE) as client:
+        told, _ = client.communicate(orjson.dumps(plan))
+    if client.returncode:
+        raise ChildFailed(f"the load client ended with {client.returncode}; its words are above")
+    report = orjson.loads(told)
+    return Report([Sample(**sample) for sample in report["samples"]], report["unanswered"])
 
 
 class _Client:

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,6 @@ from workbench.reply import Reply, Text, Usage
 
 SEED = 2
 MODEL = ServedModel("stand-in:latest")
-SMALL_BYTES = 2048
 TOOLS, TOOL_BYTES, SYSTEM_BYTES, ENVIRONMENT_BYTES = 12, 2700, 7000, 9000
 """What Claude Code 2.1 sends with a plain question: about 49 KB."""
 DAY_S = 86_400.0
@@ -158,9 +158,9 @@ def _entry(body: str, vector: Vector) -> Entry:
 # ── bodies ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def small_body(text: str) -> str:
-    """A plain streamed question of 2 KB, nearly all of it the system prompt."""
-    return _small([{"role": "user", "content": text}])
+def small_body(text: str, *, system: str = "") -> str:
+    """A plain streamed question of 2 KB, nearly all of it the system prompt; more of that makes another scope."""
+    return _small([{"role": "user", "content": text}], system=system)
 
 
 def tool_turn_body(text: str) -> str:
@@ -176,10 +176,15 @@ def tool_turn_body(text: str) -> str:
     )
 
 
-def _small(messages: list[dict[str, Any]]) -> str:
-    system = _prose(1800, seed=1)  # always the same: it is in the scope
+def _small(messages: list[dict[str, Any]], *, system: str = "") -> str:
     return json.dumps(
-        {"model": "claude-sonnet-4-5", "max_tokens": 1024, "stream": True, "system": system, "messages": messages}
+        {
+            "model": "claude-sonnet-4-5",
+            "max_tokens": 1024,
+            "stream": True,
+            "system": _prose(1800, seed=1) + system,
+            "messages": messages,
+        }
     )
 
 
@@ -221,6 +226,7 @@ def _tool(number: int) -> dict[str, Any]:
     return {"name": f"Tool{number}", "description": description, "input_schema": schema}
 
 
+@cache
 def _prose(length: int, *, seed: int) -> str:
     """Text of this many characters."""
     chance = random.Random(seed)  # noqa: S311  # no secret
