@@ -28,7 +28,7 @@ OPSET = 18
 FUSED = "com.microsoft"
 DATA_FILE = "model.onnx.data"
 
-BLOCK, MAX_INT8, ZERO_POINT, INT8_SUMS = 32, 127, 128, 4
+BLOCK, MAX_INT8, ZERO_POINT, INT8_SUMS = 64, 127, 128, 4
 """MatMulNBits: inputs a scale, the largest weight, what stands for 0 in uint8, and its name for integer sums."""
 
 
