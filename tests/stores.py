@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,11 @@ def entry(name: str, *, text: str = "", scope: str = "s", angle: float | None = 
         turns=("first turn", "zweiter Zug: ü\n"),
         vector=None if angle is None else pointing(angle),
     )
+
+
+def waiting(name: str, *, text: str = "", scope: str = "s", ttl_s: float = 100.0) -> Entry:
+    """A pending entry, found by `digest_of(name)`; its text is its name if no other is given."""
+    return replace(entry(name, text=text or name, ttl_s=ttl_s), scope=scope)
 
 
 def pointing(angle: float) -> Vector:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.stores import pointing
+from tests.stores import LARGE_BYTES, STORES, Clock, opened, pointing
 from workbench.cache.cache import Bypass, Hit, Miss, SemanticCache
 from workbench.cache.memory_store import MemoryStore
 from workbench.cache.policy import load_policy
 from workbench.cache.question import Question, question
-from workbench.cache.store import Entry, Vector
+from workbench.cache.store import Entry, Store, Vector
 from workbench.errors import EmbeddingError, StoreError
 from workbench.messages import MessagesRequest
 
@@ -47,18 +49,33 @@ class BrokenStore(MemoryStore):
 
 
 class SameWay:
-    """Every short text points the same way."""
+    """Every short text points the same way; it notes what it embedded, batch by batch."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self._known: dict[str, Vector] = {}
 
     async def embed(self, text: str) -> Vector | None:
-        if text == "fault":
+        return (await self.embed_all([text]))[0]
+
+    async def embed_all(self, texts: Sequence[str]) -> list[Vector | None]:
+        if new := [text for text in texts if text not in self._known]:
+            self.batches.append(new)
+        if "fault" in texts:
             raise EmbeddingError("the model failed")
-        return None if len(text) > 100 else pointing(0.0)
+        self._known |= {text: pointing(0.0) for text in new if len(text) <= 100}
+        return [self.known(text) for text in texts]
 
-    def prepare(self, text: str) -> None: ...
+    def known(self, text: str) -> Vector | None:
+        return self._known.get(text)
 
 
-def cache_on(store: MemoryStore, *, memory: MemoryStore | None = None, timeout_s: float = 5.0) -> SemanticCache:
-    return SemanticCache(store, memory=memory, embedder=SameWay(), policy=load_policy(), ttl_s=60, timeout_s=timeout_s)
+def cache_on(
+    store: Store, *, memory: MemoryStore | None = None, embedder: SameWay | None = None, timeout_s: float = 5.0
+) -> SemanticCache:
+    return SemanticCache(
+        store, memory=memory, embedder=embedder or SameWay(), policy=load_policy(), ttl_s=60, timeout_s=timeout_s
+    )
 
 
 def test_lookup_answers_exactly_then_by_meaning_then_not() -> None:
@@ -132,29 +149,111 @@ def test_fault_of_the_embedder_is_a_bypass_but_exact_hits_go_on() -> None:
         entry = await cache.insert("t", ask("fault"), b"reply", model="m", by_meaning=True)
         assert entry
         assert entry.vector is None
-        assert isinstance(await cache.lookup("t", ask("fault")), Hit)
+        assert await cache.lookup("t", ask("y")) == Bypass("cache-fault")  # since that one is pending
+        for text in ("x", "fault"):
+            assert isinstance(await cache.lookup("t", ask(text)), Hit)
 
     asyncio.run(story())
 
 
-def test_text_that_cannot_be_read_whole_misses_and_is_stored_without_a_vector() -> None:
+# ── embedded when somebody asks again ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_first_question_of_a_scope_is_embedded_together_with_the_second(tmp_path: Path, kind: str) -> None:
+    async def story(store: Store) -> None:
+        embedder = SameWay()
+        cache = cache_on(store, embedder=embedder)
+        asked = [ask(f"What is monad {number}?") for number in range(4)]
+        for one in asked:
+            missed = await cache.lookup("t", one)
+            assert isinstance(missed, Miss)
+            assert await cache.insert("t", one, b"reply", model="m", by_meaning=True)
+        texts = [one.text for one in asked]
+        assert embedder.batches == [[texts[1], texts[0]], [texts[2]], [texts[3]]]
+        assert await store.pending("t", asked[0].scope, limit=9) == []
+        assert len(await store.nearest("t", asked[0].scope, pointing(0.0), k=9)) == 4
+        assert isinstance(await cache.lookup("t", ask("what is monad 0")), Hit)
+
+    async def on(store: Store) -> None:
+        async with opened(store):
+            await story(store)
+
+    asyncio.run(on(STORES[kind](tmp_path, LARGE_BYTES, Clock())))
+
+
+def test_lone_questions_of_many_scopes_and_exact_hits_are_never_embedded() -> None:
     async def story() -> None:
-        cache = cache_on(MemoryStore(max_bytes=SPARE))
-        await cache.insert("t", ask("x"), b"reply", model="m", by_meaning=True)
-        assert await cache.lookup("t", ask("x" * 200)) == Miss("unreadable")
-        entry = await cache.insert("t", ask("x" * 200), b"reply", model="m", by_meaning=True)
+        embedder = SameWay()
+        cache = cache_on(MemoryStore(max_bytes=SPARE), embedder=embedder)
+        for system in "abc":
+            lone = ask("x", system=system)
+            assert await cache.lookup("t", lone) == Miss("no-candidate")
+            await cache.insert("t", lone, b"reply", model="m", by_meaning=True)
+            assert isinstance(await cache.lookup("t", lone), Hit)
+        await cache.insert("t", ask("y", system="a"), b"reply", model="m", by_meaning=False)
+        assert embedder.batches == []
+
+    asyncio.run(story())
+
+
+def test_many_that_are_pending_are_embedded_a_batch_at_a_time() -> None:
+    async def story() -> None:
+        embedder = SameWay()
+        cache = cache_on(MemoryStore(max_bytes=SPARE), embedder=embedder)
+        for number in range(20):
+            await cache.insert("t", ask(f"old {number}"), b"reply", model="m", by_meaning=True)
+        for number in range(3):
+            await cache.lookup("t", ask(f"new {number}"))
+        assert [len(batch) for batch in embedder.batches] == [16, 6, 1]
+        assert embedder.batches[0][:2] == ["new 0", "old 19"]
+
+    asyncio.run(story())
+
+
+def test_text_that_cannot_be_read_whole_misses_and_is_tried_once() -> None:
+    async def story() -> None:
+        embedder = SameWay()
+        store = MemoryStore(max_bytes=SPARE)
+        cache = cache_on(store, embedder=embedder)
+        long = ask("x" * 200)
+        entry = await cache.insert("t", long, b"reply", model="m", by_meaning=True)
         assert entry
-        assert entry.vector is None
+        assert await cache.lookup("t", ask("y" * 200)) == Miss("unreadable")
+        assert not store.has_scope("t", long.scope)
+        assert await cache.lookup("t", ask("z")) == Miss("no-candidate")
+        assert len(embedder.batches) == 1
+        assert isinstance(await cache.lookup("t", long), Hit)
 
     asyncio.run(story())
 
 
-def test_question_is_not_embedded_before_there_is_something_to_compare_it_with() -> None:
+def test_entry_deleted_while_it_is_embedded_does_not_come_back() -> None:
     async def story() -> None:
-        cache = cache_on(MemoryStore(max_bytes=SPARE))
-        assert await cache.lookup("t", ask("fault")) == Miss("no-candidate")
+        embedding, go_on = asyncio.Event(), asyncio.Event()
+
+        class Slow(SameWay):
+            async def embed_all(self, texts: Sequence[str]) -> list[Vector | None]:
+                embedding.set()
+                await go_on.wait()
+                return await super().embed_all(texts)
+
+        store = MemoryStore(max_bytes=SPARE)
+        cache = cache_on(store, embedder=Slow())
+        first = ask("What is a monad?")
+        entry = await cache.insert("t", first, b"reply", model="m", by_meaning=True)
+        assert entry
+        lookup = asyncio.create_task(cache.lookup("t", ask("what is a monad")))
+        await embedding.wait()
+        await cache.delete("t", entry.id)
+        go_on.set()
+        assert await lookup == Miss("no-candidate")
+        assert not store.has_scope("t", first.scope)
 
     asyncio.run(story())
+
+
+# ── the memory tier in front ────────────────────────────────────────────────────────────────────────────────
 
 
 def test_memory_tier_spares_the_store_and_forgets_what_is_removed() -> None:

@@ -95,6 +95,39 @@ def test_identical_texts_are_embedded_once(spy: SpyEmbedder) -> None:
     assert spy.batches == [["a list"]]
 
 
+def test_texts_that_are_asked_together_share_a_batch(spy: SpyEmbedder) -> None:
+    async def scenario() -> list[Vector | None]:
+        service = EmbeddingService(spy)
+        await service.embed("how")
+        vectors = await service.embed_all(["list", "how", "list " * WINDOW, "python", "list"])
+        assert await service.embed_all([]) == []
+        await service.close()
+        return vectors
+
+    vectors = asyncio.run(scenario())
+    assert spy.batches == [["how"], ["list", "list " * WINDOW, "python"]]
+    assert [vector is None for vector in vectors] == [False, False, True, False, False]
+    assert vectors[0] is vectors[4]
+
+
+def test_known_is_what_was_embedded_lately(spy: SpyEmbedder) -> None:
+    async def scenario() -> None:
+        service = EmbeddingService(spy, memo_entries=1)
+        assert service.known("list") is None
+        running = await held_batch(service, spy, "list")
+        assert service.known("list") is None
+        spy.gate.set()
+        vector = await running
+        assert vector is not None
+        assert service.known("list") is vector
+        await service.embed("python")
+        assert service.known("list") is None
+        await service.close()
+
+    asyncio.run(scenario())
+    assert spy.batches == [["list"], ["python"]]
+
+
 def test_memo_forgets_the_least_recently_seen(spy: SpyEmbedder) -> None:
     async def scenario() -> None:
         service = EmbeddingService(spy, memo_entries=2)

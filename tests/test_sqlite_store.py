@@ -12,9 +12,10 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.stores import Clock, digest_of, entry, names, opened, pointing, same
+from tests.stores import Clock, digest_of, entry, names, opened, pointing, same, waiting
 from workbench.cache.sqlite_store import SqliteStore
 from workbench.errors import StoreError
 
@@ -159,6 +160,33 @@ def test_another_embedders_vectors_are_not_searched_but_their_entries_answer(tmp
     asyncio.run(story())
 
 
+def test_what_is_pending_is_found_again_after_a_restart_and_by_any_embedder(tmp_path: Path) -> None:
+    def store_of(fingerprint: str) -> SqliteStore:
+        return SqliteStore(tmp_path / "cache.db", clock=Clock(), fingerprint=fingerprint)
+
+    async def story() -> None:
+        async with opened(store_of("mini")) as store:
+            for one in (waiting("a"), waiting("b"), entry("c", angle=0.0, text="c"), waiting("d")):
+                await store.put("t", one)
+            await store.put("t", replace(entry("no text"), scope="without text"))
+            await store.withdraw("t", digest_of("d")[:16])
+        async with opened(store_of("large")) as store:
+            assert store.has_scope("t", "s")
+            assert not store.has_scope("t", "without text")
+            b, a = await store.pending("t", "s", limit=9)
+            assert same(a, waiting("a"))
+            await store.add_vectors("t", [(b, pointing(0.5))])
+            assert names(await store.nearest("t", "s", pointing(0.0), k=5), *"abc") == ["b"]
+        async with opened(store_of("large")) as store:
+            assert [found.text for found in await store.pending("t", "s", limit=9)] == ["a"]
+            assert names(await store.nearest("t", "s", pointing(0.0), k=5), *"abc") == ["b"]
+        async with opened(store_of("mini")) as store:
+            assert names(await store.nearest("t", "s", pointing(0.0), k=5), *"abc") == ["c"]
+            assert same(await store.get("t", b.digest), replace(b, scope="", vector=None))
+
+    asyncio.run(story())
+
+
 # ── two processes, one file ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -184,6 +212,41 @@ def test_what_another_process_does_is_seen(tmp_path: Path) -> None:
             assert await two.changes() == {("t", digest_of(name)) for name in "abc"}
             assert await two.changes() == frozenset()
             assert await one.changes() == frozenset()
+
+    asyncio.run(story())
+
+
+def test_what_is_pending_is_shared_and_so_is_the_vector_that_it_gets(tmp_path: Path) -> None:
+    async def story() -> None:
+        clock = Clock()
+        one, two = (SqliteStore(tmp_path / "cache.db", clock=clock) for _ in range(2))
+        async with opened(one), opened(two):
+            for name in "abc":
+                await one.put("t", waiting(name))
+            assert not two.has_scope("t", "s")
+            assert await two.changes() == frozenset()
+            assert two.has_scope("t", "s")
+            pending = await two.pending("t", "s", limit=9)
+            assert [found.text for found in pending] == ["c", "b", "a"]
+
+            c, b, a = pending
+            await two.add_vectors("t", [(b, pointing(0.1))])
+            assert [found.text for found in await one.pending("t", "s", limit=9)] == ["c", "a"]
+            assert names(await one.nearest("t", "s", pointing(0.0), k=9), *"abc") == ["b"]
+            await one.add_vectors("t", [(b, pointing(1.0)), (c, pointing(0.2))])  # the first came too late
+            clock.now_s += 0.5
+            for store in (one, two):
+                found = await store.nearest("t", "s", pointing(0.0), k=9)
+                assert names(found, *"abc") == ["b", "c"]
+                assert found[0].similarity == pytest.approx(np.cos(0.1))
+
+            await two.withdraw("t", a.id)
+            for doomed in (b, c):
+                await one.delete("t", doomed.id)
+                await two.add_vectors("t", [(doomed, pointing(0.0))])
+            for store in (one, two):
+                await store.changes()
+                assert not store.has_scope("t", "s")
 
     asyncio.run(story())
 

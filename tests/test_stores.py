@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.stores import LARGE_BYTES, NOW_S, STORES, Clock, digest_of, entry, names, opened, pointing, same
-from workbench.cache.store import Store
+from tests.stores import LARGE_BYTES, NOW_S, STORES, Clock, digest_of, entry, names, opened, pointing, same, waiting
+from workbench.cache.store import Entry, Store
 from workbench.errors import StoreError
 
 
@@ -269,6 +269,190 @@ def test_an_entry_larger_than_the_limit_is_not_kept_and_costs_nobody_his_place(
             await store.put("t", replace(entry("grows"), payload=bytes(6_000)))
             assert await store.get("t", digest_of("grows")) is None
             assert same(await store.get("t", small.digest), small)
+
+    asyncio.run(story())
+
+
+# ── what waits for its vector ───────────────────────────────────────────────────────────────────────────────
+
+
+async def pending_texts(store: Store, *, tenant: str = "t", scope: str = "s", limit: int = 9) -> list[str]:
+    return [found.text for found in await store.pending(tenant, scope, limit=limit)]
+
+
+def test_pending_entries_of_a_scope_come_newest_first(make_store: Callable[..., Store]) -> None:
+    async def story() -> None:
+        async with opened(make_store()) as store:
+            assert await store.pending("t", "s", limit=9) == []
+            stored = [waiting(name) for name in "abc"]
+            for one in (*stored, waiting("elsewhere", scope="x"), entry("embedded", text="e", angle=0.0)):
+                await store.put("t", one)
+            await store.put("t", replace(entry("no text"), scope="s"))
+            await store.put("t", entry("no scope", text="n"))
+            for found, one in zip(await store.pending("t", "s", limit=9), stored[::-1], strict=True):
+                assert same(found, one)
+            assert await pending_texts(store, limit=2) == ["c", "b"]
+            assert await store.pending("t", "s", limit=0) == []
+            assert await store.pending("u", "s", limit=9) == []
+            assert await pending_texts(store, scope="x") == ["elsewhere"]
+            assert names(await store.nearest("t", "s", pointing(0.0), k=9), "embedded") == ["embedded"]
+
+    asyncio.run(story())
+
+
+def test_a_pending_entry_makes_its_scope_be_there_until_it_goes(make_store: Callable[..., Store], clock: Clock) -> None:
+    async def story() -> None:
+        async with opened(make_store()) as store:
+            for name in ("deleted", "withdrawn", "replaced", "expired"):
+                await store.put("t", waiting(name, scope=name, ttl_s=10))
+                assert store.has_scope("t", name)
+                assert not store.has_scope("u", name)
+            assert same(
+                await store.delete("t", digest_of("deleted")[:16]), waiting("deleted", scope="deleted", ttl_s=10)
+            )
+            withdrawn = await store.withdraw("t", digest_of("withdrawn")[:16])
+            assert withdrawn
+            assert withdrawn.scope == ""
+            await store.put("t", entry("replaced", ttl_s=10))
+            clock.now_s += 10
+            assert await store.pending("t", "expired", limit=9) == []
+            for name in ("deleted", "withdrawn", "replaced", "expired"):
+                assert not store.has_scope("t", name)
+                assert await store.pending("t", name, limit=9) == []
+
+    asyncio.run(story())
+
+
+def test_pending_entries_make_room_as_others_do(make_store: Callable[..., Store]) -> None:
+    async def story() -> None:
+        async with opened(make_store(max_bytes=2 * waiting("a").size_bytes)) as store:
+            for name in "abc":
+                await store.put("t", waiting(name, scope=name))
+            assert [store.has_scope("t", scope) for scope in "abc"] == [False, True, True]
+
+    asyncio.run(story())
+
+
+def test_an_entry_that_got_its_vector_is_found_by_meaning(make_store: Callable[..., Store]) -> None:
+    async def story() -> None:
+        async with opened(make_store()) as store:
+            for name in "abc":
+                await store.put("t", waiting(name))
+            c, b, a = await store.pending("t", "s", limit=9)
+            await store.add_vectors("t", [(a, pointing(0.1)), (c, pointing(0.0))])
+            assert names(await store.nearest("t", "s", pointing(0.0), k=9), *"abc") == ["c", "a"]
+            assert await pending_texts(store) == ["b"]
+            embedded = replace(a, vector=pointing(0.1))
+            assert same(await store.get("t", a.digest), embedded)
+            assert (await store.stats()).size_bytes == 2 * embedded.size_bytes + b.size_bytes
+            await store.delete("t", b.id)
+            await store.add_vectors("u", [(a, pointing(3.0))])
+            await store.add_vectors("t", [(a, pointing(3.0)), (b, pointing(0.0)), (waiting("new"), pointing(0.0))])
+            await store.add_vectors("t", [])
+            assert same(await store.get("t", a.digest), embedded)
+            assert (await store.stats()).entries == 2
+            assert await store.changes() == frozenset()
+            await store.withdraw("t", a.id)
+            await store.delete("t", c.id)
+            assert not store.has_scope("t", "s")
+
+    asyncio.run(story())
+
+
+async def delete(store: Store, old: Entry) -> None:
+    await store.delete("t", old.id)
+
+
+async def withdraw(store: Store, old: Entry) -> None:
+    await store.withdraw("t", old.id)
+
+
+async def replace_by_one_without_a_scope(store: Store, old: Entry) -> None:
+    await store.put("t", replace(old, scope=""))
+
+
+async def replace_by_one_with_another_text(store: Store, old: Entry) -> None:
+    await store.put("t", replace(old, text="another"))
+
+
+async def replace_by_one_of_another_scope(store: Store, old: Entry) -> None:
+    await store.put("t", replace(old, scope="another"))
+
+
+async def replace_by_one_with_a_vector(store: Store, old: Entry) -> None:
+    await store.put("t", replace(old, vector=pointing(1.0)))
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        delete,
+        withdraw,
+        replace_by_one_without_a_scope,
+        replace_by_one_with_another_text,
+        replace_by_one_of_another_scope,
+        replace_by_one_with_a_vector,
+    ],
+)
+def test_a_vector_that_comes_too_late_changes_nothing(
+    make_store: Callable[..., Store], meanwhile: Callable[[Store, Entry], Awaitable[None]]
+) -> None:
+    async def story() -> None:
+        async with opened(make_store()) as store:
+            old = waiting("a")
+            await store.put("t", old)
+            await meanwhile(store, old)
+            before, size_bytes = await store.get("t", old.digest), (await store.stats()).size_bytes
+            scopes = [store.has_scope("t", scope) for scope in ("s", "another")]
+            await store.add_vectors("t", [(old, pointing(0.0))])
+            assert same(await store.get("t", old.digest), before)
+            assert (await store.stats()).size_bytes == size_bytes
+            assert [store.has_scope("t", scope) for scope in ("s", "another")] == scopes
+            found = await store.nearest("t", "s", pointing(0.0), k=9)
+            assert all(same(neighbour.entry, before) for neighbour in found)
+            assert len(found) == (before is not None and before.vector is not None)
+
+    asyncio.run(story())
+
+
+def test_a_vector_that_comes_after_its_entry_expired_changes_nothing(
+    make_store: Callable[..., Store], clock: Clock
+) -> None:
+    async def story() -> None:
+        async with opened(make_store()) as store:
+            await store.put("t", waiting("a", ttl_s=10))
+            clock.now_s += 10
+            await store.add_vectors("t", [(waiting("a"), pointing(0.0))])
+            assert await store.nearest("t", "s", pointing(0.0), k=9) == []
+            assert (await store.stats()).size_bytes == 0
+
+    asyncio.run(story())
+
+
+def test_a_spoilt_vector_is_given_to_nobody(make_store: Callable[..., Store]) -> None:
+    async def story() -> None:
+        async with opened(make_store()) as store:
+            good, bad = waiting("good"), waiting("bad")
+            await store.put("t", good)
+            await store.put("t", bad)
+            with pytest.raises(StoreError):
+                await store.add_vectors("t", [(good, pointing(0.0)), (bad, np.array([np.nan, 1], np.float32))])
+            assert await pending_texts(store) == ["bad", "good"]
+
+    asyncio.run(story())
+
+
+def test_vectors_that_need_room_cost_the_least_recently_used_their_place(make_store: Callable[..., Store]) -> None:
+    async def story() -> None:
+        stored = [waiting(name, scope=name) for name in "abc"]
+        async with opened(make_store(max_bytes=sum(one.size_bytes for one in stored) + 7)) as store:
+            for one in stored:
+                await store.put("t", one)
+            await store.get("t", stored[0].digest)
+            await store.add_vectors("t", [(one, pointing(0.0)) for one in stored])  # 8 bytes each
+            assert [store.has_scope("t", scope) for scope in "abc"] == [True, False, True]
+            assert await store.get("t", stored[1].digest) is None
+            assert len(await store.nearest("t", "c", pointing(0.0), k=9)) == 1
 
     asyncio.run(story())
 

@@ -20,8 +20,8 @@ class NaiveIndex:
     def __init__(self) -> None:
         self._held: dict[int, tuple[str, str, Vector]] = {}
 
-    def add(self, key: int, tenant: str, scope: str, vector: Vector) -> None:
-        self._held[key] = (tenant, scope, vector.copy())
+    def add(self, key: int, tenant: str, scope: str, vector: Vector | None) -> None:
+        self._held[key] = (tenant, scope, np.empty(0, np.float32) if vector is None else vector.copy())
 
     def remove(self, key: int) -> None:
         self._held.pop(key, None)
@@ -33,6 +33,13 @@ class NaiveIndex:
             if (owner, place, held.size) == (tenant, scope, vector.size)
         ]
         return [(key, similarity) for similarity, key in sorted(found, reverse=True)[:k]]
+
+    def holds(self, tenant: str, scope: str) -> bool:
+        return any((owner, place) == (tenant, scope) for owner, place, _ in self._held.values())
+
+    def pending(self, tenant: str, scope: str) -> list[int]:
+        held = self._held.items()
+        return sorted((key for key, value in held if value[:2] == (tenant, scope) and not value[2].size), reverse=True)
 
 
 def unit(numbers: npt.NDArray[np.floating[Any]]) -> Vector:
@@ -46,12 +53,19 @@ def test_random_work_gives_the_same_answers_as_the_naive_twin(seed: int) -> None
     pool = [unit(random.standard_normal(size)) for size in (3, 8, 8, 8, 8, 8, 8)]  # few, so that there are ties
     for key in range(600):
         tenant, scope = random.choice(["a", "b"]), random.choice(["x", "y"])
-        vector = pool[random.integers(len(pool))]
+        vector = pool[random.integers(len(pool))] if random.random() < 0.8 else None
         for held in (index, twin):
             held.add(key, tenant, scope, vector)
         for gone in random.integers(key + 1, size=random.integers(3)).tolist():
             index.remove(gone)
             twin.remove(gone)
+        if (pending := twin.pending(tenant, scope)) and random.random() < 0.5:
+            late = int(random.choice(pending))
+            for held in (index, twin):
+                held.add(late, tenant, scope, pool[0])
+        assert index.pending(tenant, scope) == twin.pending(tenant, scope)
+        assert index.waits(tenant, scope) == bool(twin.pending(tenant, scope))
+        assert index.holds(tenant, scope) == twin.holds(tenant, scope)
         question, k = pool[random.integers(len(pool))], int(random.integers(1, 6))
         found, expected = (held.nearest(tenant, scope, question, k=k) for held in (index, twin))
         assert [key for key, _ in found] == [key for key, _ in expected]
@@ -102,6 +116,34 @@ def test_vectors_of_another_dimension_do_not_meet() -> None:
     assert index.nearest("t", "s", np.array([1], np.float32), k=5) == []
 
 
+def test_what_is_pending_is_not_searched_until_it_has_a_vector() -> None:
+    index = VectorIndex()
+    vector = np.array([1, 0], np.float32)
+    for key in (1, 3, 2):
+        index.add(key, "t", "s", None)
+    assert (index.holds("t", "s"), index.waits("t", "s"), index.pending("t", "s")) == (True, True, [3, 2, 1])
+    assert not index.waits("t", "other")
+    assert index.nearest("t", "s", vector, k=5) == []
+    index.add(3, "t", "s", vector)
+    assert index.nearest("t", "s", vector, k=5) == [(3, 1.0)]
+    assert index.pending("t", "s") == [2, 1]
+    for key in (1, 2):
+        index.remove(key)
+    assert (index.holds("t", "s"), index.waits("t", "s")) == (True, False)
+    index.remove(3)
+    assert not index.holds("t", "s")
+
+
+def test_a_vector_replaces_the_one_with_its_key() -> None:
+    index = VectorIndex()
+    for key, numbers in ((1, [1, 0]), (2, [1, 0]), (1, [0, 1])):
+        index.add(key, "t", "s", np.array(numbers, np.float32))
+    assert index.nearest("t", "s", np.array([0, 1], np.float32), k=5) == [(1, 1.0), (2, 0.0)]
+    index.add(1, "t", "elsewhere", np.array([0, 1], np.float32))
+    assert [key for key, _ in index.nearest("t", "s", np.array([0, 1], np.float32), k=5)] == [2]
+    assert len(index) == 2
+
+
 def test_nothing_is_left_when_all_are_removed() -> None:
     index = VectorIndex()
     for key in range(20):
@@ -119,7 +161,7 @@ def test_none_are_asked_for_and_none_come() -> None:
     assert index.nearest("t", "s", np.array([1, 0], np.float32), k=0) == []
 
 
-@pytest.mark.parametrize("numbers", [[[1.0, 0.0]], 1.0, [math.nan, 1.0], [math.inf, 0.0]])
+@pytest.mark.parametrize("numbers", [[[1.0, 0.0]], 1.0, [], [math.nan, 1.0], [math.inf, 0.0]])
 def test_a_vector_that_would_spoil_its_scope_is_refused(numbers: object) -> None:
     with pytest.raises(StoreError, match="expected one row of finite numbers"):
         check_vector(np.array(numbers, np.float32))

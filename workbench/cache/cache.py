@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -25,6 +25,9 @@ Semantic = Literal["on", "shadow", "off"]
 NEIGHBOURS = 4
 """How many of the nearest are considered: the nearest may be refused by a guard, the next may not."""
 
+PENDING_AT_ONCE = 15
+"""How many stored questions are embedded with the one that is asked: together they fill one batch."""
+
 CHANGES_EVERY_S = 0.5
 """How often the store is asked what other processes changed: half of the promised second."""
 
@@ -35,8 +38,11 @@ class AsyncEmbedder(Protocol):
     async def embed(self, text: str) -> Vector | None:
         """The text's vector; None when the model cannot read all of it. Raises `EmbeddingError`."""
 
-    def prepare(self, text: str) -> None:
-        """Begin to embed what will be asked for later; waits for nothing."""
+    async def embed_all(self, texts: Sequence[str]) -> list[Vector | None]:
+        """The same for several texts at once, in the given order."""
+
+    def known(self, text: str) -> Vector | None:
+        """The text's vector if it was embedded lately; waits for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,11 @@ class Bypass:
 
 
 class SemanticCache:
-    """Looks questions up in a store, with a bounded exact tier in memory in front of it."""
+    """Looks questions up in a store, with a bounded exact tier in memory in front of it.
+
+    Most questions are the only ones of their scope for ever. So the first is stored without a vector, and embedded
+    together with the second when that is asked.
+    """
 
     def __init__(
         self,
@@ -109,17 +119,19 @@ class SemanticCache:
     ) -> Entry | None:
         """Store a reply, to be served by meaning only if `by_meaning`. None when the store failed."""
         now = self._clock()
-        vector = await self._vector(question) if by_meaning else None
+        meant, vector = False, None
+        if by_meaning and self._embedder is not None and question.text is not None and not question.reason:
+            meant, vector = True, self._embedder.known(question.text)
         entry = Entry(
             digest=question.digest,
             payload=payload,
             model=model,
             created_s=now,
             expires_s=now + self._ttl_s,
-            scope=question.scope if vector is not None else "",
-            outer_scope=question.outer_scope if vector is not None else "",
+            scope=question.scope if meant else "",
+            outer_scope=question.outer_scope if meant else "",
             text=question.text or "",
-            turns=question.turns if vector is not None else (),
+            turns=question.turns if meant else (),
             vector=vector,
         )
         try:
@@ -169,9 +181,8 @@ class SemanticCache:
         if question.text is None or question.reason:
             return Miss(question.reason or "no-user-question")
         if not self.store.has_scope(tenant, question.scope):
-            self._embedder.prepare(question.text)  # while the Thinker answers: the reply is stored with it
             return Miss("no-candidate")
-        vector = await self._embedder.embed(question.text)
+        vector = await self._embed(self._embedder, tenant, question.scope, question.text)
         if vector is None:
             return Miss("unreadable")
         neighbours = await self.store.nearest(tenant, question.scope, vector, k=NEIGHBOURS)
@@ -190,15 +201,17 @@ class SemanticCache:
                     nearest = nearest or Miss(reason, neighbour, decision)
         return nearest or Miss("no-candidate")
 
-    async def _vector(self, question: Question) -> Vector | None:
-        """What to find the question by, if it may be matched by meaning at all."""
-        if self._embedder is None or question.text is None or question.reason:
-            return None
-        try:
-            return await self._embedder.embed(question.text)
-        except EmbeddingError as error:
-            log.warning("cache.embedding_failed error=%r", error)
-            return None
+    async def _embed(self, embedder: AsyncEmbedder, tenant: str, scope: str, text: str) -> Vector | None:
+        """The text's vector; on the way, what is pending in its scope gets its own."""
+        pending = await self.store.pending(tenant, scope, limit=PENDING_AT_ONCE)
+        vector, *found = await embedder.embed_all([text, *(entry.text for entry in pending)])
+        read = [(entry, given) for entry, given in zip(pending, found, strict=True) if given is not None]
+        if read:
+            await self.store.add_vectors(tenant, read)
+        for entry, given in zip(pending, found, strict=True):
+            if given is None:
+                await self.store.withdraw(tenant, entry.id)  # or it would be tried again each time
+        return vector
 
     async def _remember(self, tenant: str, entry: Entry) -> None:
         if self._memory:

@@ -186,21 +186,29 @@ class EmbeddingService:
 
         Raises `EmbeddingError` when the model fails. Cancelling one waiter harms no other.
         """
-        self.prepare(text)
-        if (known := self._memo.get(text)) is not None:
-            return known
-        return await asyncio.shield(self._in_flight[text])
+        (vector,) = await self.embed_all([text])
+        return vector
 
-    def prepare(self, text: str) -> None:
-        """Begin to embed a text that will be asked for later; waits for nothing, and raises as `embed` does."""
+    async def embed_all(self, texts: Sequence[str]) -> list[Vector | None]:
+        """The same for several texts, in the given order: they queue together, so they share a batch."""
         if self._closed:
             raise EmbeddingError("the embedder was closed: it embeds nothing more")
-        if text in self._memo:
+        asked = [self._ask(text) for text in texts]
+        self._start_batch()
+        return [await asyncio.shield(one) if isinstance(one, asyncio.Future) else one for one in asked]
+
+    def known(self, text: str) -> Vector | None:
+        """The text's vector if it is remembered; waits for nothing and embeds nothing."""
+        return self._memo.get(text)
+
+    def _ask(self, text: str) -> Vector | asyncio.Future[Vector | None]:
+        if (known := self._memo.get(text)) is not None:
             self._memo.move_to_end(text)
-        elif text not in self._in_flight:
+            return known
+        if text not in self._in_flight:
             self._in_flight[text] = _quiet_future()
             self._queue.append(text)
-            self._start_batch()
+        return self._in_flight[text]
 
     async def close(self) -> None:
         """Fail what is queued, let the running batch end, and stop the thread."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush, nlargest
 
@@ -38,7 +38,7 @@ class MemoryStore:
         self._keys: dict[int, tuple[str, str]] = {}
         self._digests: dict[tuple[str, str], str] = {}  # by tenant and id
         self._expiries: list[tuple[float, int]] = []  # a heap of (expires_s, seq), some of them gone
-        # Made by the first `nearest`: a tier in front of another store is never asked, and pays nothing.
+        # Made by the first `has_scope`: a tier in front of another store is never asked, and pays nothing.
         self._index: VectorIndex | None = None
 
     async def open(self) -> None:
@@ -67,7 +67,7 @@ class MemoryStore:
             self._held.move_to_end((tenant, digest))
 
     def has_scope(self, tenant: str, scope: str) -> bool:
-        """Whether any entry of this scope has a vector."""
+        """Whether any entry of this scope has a vector or is pending."""
         return self._vectors().holds(tenant, scope)
 
     async def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
@@ -81,6 +81,24 @@ class MemoryStore:
             self._held.move_to_end(keys[0][0])
         return [Neighbour(self._held[key].entry, similarity) for key, similarity in keys]
 
+    async def pending(self, tenant: str, scope: str, *, limit: int) -> list[Entry]:
+        """The newest pending entries of this scope."""
+        if not self._vectors().waits(tenant, scope):
+            return []
+        self._forget_expired()
+        return [self._held[self._keys[seq]].entry for seq in self._vectors().pending(tenant, scope)[:limit]]
+
+    async def add_vectors(self, tenant: str, found: Sequence[tuple[Entry, Vector]]) -> None:
+        """Give pending entries their vectors; the least recently used make room for these."""
+        for _, vector in found:
+            check_vector(vector)
+        self._forget_expired()
+        for entry, vector in found:
+            held = self._held.get((tenant, entry.digest))
+            if held and held.entry.pending and (held.entry.scope, held.entry.text) == (entry.scope, entry.text):
+                self._replace(tenant, held, replace(held.entry, vector=vector))
+        self._make_room()
+
     async def put(self, tenant: str, entry: Entry) -> None:
         """Keep it, replacing one with the same digest; the least recently used make room."""
         if entry.vector is not None:
@@ -90,8 +108,7 @@ class MemoryStore:
         if entry.size_bytes > self._max_bytes:
             return
         self._add((tenant, entry.digest), entry)
-        while self._size_bytes > self._max_bytes:
-            self._remove(next(iter(self._held)))
+        self._make_room()
 
     async def delete(self, tenant: str, id: str) -> Entry | None:
         """Remove an entry; returns it, or None when there was none."""
@@ -107,10 +124,7 @@ class MemoryStore:
         if held is None:
             return None
         withdrawn = replace(held.entry, scope="", vector=None)
-        self._held[key] = _Held(held.seq, withdrawn)
-        self._size_bytes += withdrawn.size_bytes - held.entry.size_bytes
-        if self._index is not None:
-            self._index.remove(held.seq)
+        self._replace(tenant, held, withdrawn)
         return withdrawn
 
     async def entries(self, tenant: str, *, query: str = "", limit: int = 100) -> list[Entry]:
@@ -142,6 +156,17 @@ class MemoryStore:
         heappush(self._expiries, (entry.expires_s, self._seq))
         if self._index is not None:
             _index(self._index, key[0], self._held[key])
+
+    def _replace(self, tenant: str, held: _Held, entry: Entry) -> None:
+        """The same entry with another vector or scope: it stays as old, and as long unused, as it was."""
+        changed = self._held[tenant, entry.digest] = _Held(held.seq, entry)
+        self._size_bytes += entry.size_bytes - held.entry.size_bytes
+        if self._index is not None:
+            _index(self._index, tenant, changed)
+
+    def _make_room(self) -> None:
+        while self._size_bytes > self._max_bytes:
+            self._remove(next(iter(self._held)))
 
     def _remove(self, key: tuple[str, str]) -> Entry | None:
         held = self._held.pop(key, None)
@@ -175,5 +200,7 @@ class MemoryStore:
 
 def _index(index: VectorIndex, tenant: str, held: _Held) -> None:
     entry = held.entry
-    if entry.vector is not None and entry.scope:
+    if entry.pending or (entry.scope and entry.vector is not None):
         index.add(held.seq, tenant, entry.scope, entry.vector)
+    else:
+        index.remove(held.seq)

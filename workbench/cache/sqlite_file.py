@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from workbench.cache.sqlite_replica import Replica, read_marks, snapshot
-from workbench.cache.sqlite_schema import entry_of, file_number, open_database, row_of, unusable
+from workbench.cache.sqlite_replica import Replica, Uses, read_marks, snapshot
+from workbench.cache.sqlite_schema import entry_of, file_number, give_vector, insert_entry, open_database, unusable
 from workbench.cache.store import Entry, Neighbour, StoreStats, Vector
 from workbench.cache.vectors import check_vector
 from workbench.errors import StoreUnusable
@@ -26,6 +26,9 @@ LOOK_EVERY_S = 0.5
 
 FLUSH_EVERY_S = 60.0
 """How often the times of last use are written: a killed process forgets at most these."""
+
+SEARCHABLE = "SELECT * FROM entries WHERE seq = ? AND expires_s > ? AND vector IS NOT NULL"
+PENDING = "SELECT * FROM entries WHERE seq = ? AND expires_s > ? AND vector IS NULL AND scope <> ''"
 
 UNOPENED = -1
 
@@ -39,8 +42,7 @@ class SqliteFile:
         self._clock = clock
         self._fingerprint = fingerprint
         self._replica = Replica(fingerprint=fingerprint)
-        self._uses: dict[int, float] = {}  # by seq, not yet in the file
-        self._last_use_s = 0.0
+        self._uses = Uses()
         self._flushed_s = clock()
         self._looked_s = clock()
         self._file_number = UNOPENED
@@ -51,11 +53,10 @@ class SqliteFile:
         try:
             self._db.create_function("contains", 2, _contains, deterministic=True)
             self._replica.start(self._db)
-            latest = self._db.execute("SELECT MAX(used_s) FROM uses").fetchone()[0]
+            self._uses.start(self._db)
         except sqlite3.Error as error:
             self._db.close()
             raise unusable(self._path, f"is damaged ({error})") from error
-        self._last_use_s = latest or 0.0
         self._file_number = file_number(self._path)
 
     def close(self, touched: Sequence[tuple[str, str]] = ()) -> None:
@@ -90,8 +91,41 @@ class SqliteFile:
         return self._hand_out(row) if row else None
 
     def has_scope(self, tenant: str, scope: str) -> bool:
-        """Whether any entry of this scope has a vector, as far as is known; safe to ask from any thread."""
+        """Whether this scope has a vector or something pending, as far as is known; safe to ask from any thread."""
         return self._replica.index.holds(tenant, scope)
+
+    def has_pending(self, tenant: str, scope: str) -> bool:
+        """Whether this scope has something pending, as far as is known; safe to ask from any thread."""
+        return self._replica.index.waits(tenant, scope)
+
+    def pending(self, tenant: str, scope: str, *, limit: int) -> list[Entry]:
+        """The newest pending entries of this scope."""
+        self._follow_the_path()
+        self._look()
+        found: list[Entry] = []
+        for seq in self._replica.index.pending(tenant, scope):
+            if len(found) == limit:
+                break
+            if row := self._read(PENDING, seq):
+                found.append(self._hand_out(row))
+            else:
+                self._replica.index.remove(seq)
+        return found
+
+    def add_vectors(self, tenant: str, found: Sequence[tuple[Entry, Vector]]) -> None:
+        """Give pending entries their vectors, but for those that are pending no more."""
+        for _, vector in found:
+            check_vector(vector)
+        given: dict[int, tuple[Entry, Vector]] = {}
+        with self._writing() as removed:
+            for entry, vector in found:
+                seq = give_vector(self._db, tenant, entry, vector, fingerprint=self._fingerprint, now_s=self._clock())
+                if seq is not None:
+                    given[seq] = (entry, vector)
+            removed += self._make_room()
+        for seq in given.keys() - {row["seq"] for row in removed}:
+            entry, vector = given[seq]
+            self._replica.index.add(seq, tenant, entry.scope, vector)
 
     def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
         """At most `k` entries of this scope, the most similar first."""
@@ -100,7 +134,7 @@ class SqliteFile:
         if abs(self._clock() - self._looked_s) >= LOOK_EVERY_S:
             self._look()
         while nearest := self._replica.index.nearest(tenant, scope, vector, k=k):
-            rows = {seq: row for seq, _ in nearest if (row := self._searchable(seq))}
+            rows = {seq: row for seq, _ in nearest if (row := self._read(SEARCHABLE, seq))}
             if len(rows) == len(nearest):
                 self._used(nearest[0][0])
                 return [Neighbour(self._hand_out(rows[seq]), similarity) for seq, similarity in nearest]
@@ -127,10 +161,10 @@ class SqliteFile:
             )
             if entry.size_bytes <= self._max_bytes:
                 seq = self._insert(tenant, entry)
-                removed += self._make_room(seq)
+                removed += self._make_room(kept_seq=seq)
         if seq is not None:
             self._replica.handed_out.add((tenant, entry.digest))
-            if entry.vector is not None and entry.scope:
+            if entry.pending or (entry.scope and entry.vector is not None):
                 self._replica.index.add(seq, tenant, entry.scope, entry.vector)
 
     def delete(self, tenant: str, id: str) -> Entry | None:
@@ -200,19 +234,12 @@ class SqliteFile:
                 self._used(row["seq"])
 
     def _used(self, seq: int) -> None:
-        self._uses[seq] = self._next_use_s()
+        self._uses.note(seq, self._clock())
         if abs(self._clock() - self._flushed_s) >= FLUSH_EVERY_S:
             self._flush_quietly()
 
-    def _next_use_s(self) -> float:
-        """Now, and always later than the last, so that the order of uses is never in doubt."""
-        self._last_use_s = max(self._clock(), self._last_use_s + 1e-6)
-        return self._last_use_s
-
-    def _searchable(self, seq: int) -> sqlite3.Row | None:
-        row: sqlite3.Row | None = self._db.execute(
-            "SELECT * FROM entries WHERE seq = ? AND expires_s > ? AND vector IS NOT NULL", (seq, self._clock())
-        ).fetchone()
+    def _read(self, statement: str, seq: int) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = self._db.execute(statement, (seq, self._clock())).fetchone()
         return row
 
     def _named(self, tenant: str, id: str) -> sqlite3.Row | None:
@@ -227,18 +254,12 @@ class SqliteFile:
         return self._db.execute(statement, (self._clock(),)).fetchall()
 
     def _insert(self, tenant: str, entry: Entry) -> int:
-        inserted = self._db.execute(
-            "INSERT INTO entries (tenant, digest, model, created_s, expires_s, size_bytes, scope, outer_scope,"
-            " fingerprint, vector, text, turns, payload) VALUES (:tenant, :digest, :model, :created_s, :expires_s,"
-            " :size_bytes, :scope, :outer_scope, :fingerprint, :vector, :text, :turns, :payload) RETURNING seq",
-            row_of(tenant, entry, self._fingerprint),
-        )
-        seq: int = inserted.fetchone()["seq"]
-        self._db.execute("INSERT INTO uses (seq, used_s) VALUES (?, ?)", (seq, self._next_use_s()))
+        seq = insert_entry(self._db, tenant, entry, fingerprint=self._fingerprint)
+        self._db.execute("INSERT INTO uses (seq, used_s) VALUES (?, ?)", (seq, self._uses.next_s(self._clock())))
         return seq
 
-    def _make_room(self, kept_seq: int) -> list[sqlite3.Row]:
-        """Remove the least recently used until the limit holds; `kept_seq` is what needs the room."""
+    def _make_room(self, *, kept_seq: int = 0) -> list[sqlite3.Row]:
+        """Remove the least recently used until the limit holds, but for `kept_seq`."""
         excess_bytes = self._db.execute("SELECT size_bytes FROM totals").fetchone()[0] - self._max_bytes
         if excess_bytes <= 0:
             return []
@@ -259,11 +280,7 @@ class SqliteFile:
 
     def _flush_uses(self) -> None:
         self._flushed_s = self._clock()
-        self._db.executemany(
-            "UPDATE uses SET used_s = MAX(used_s, ?) WHERE seq = ?",
-            [(used_s, seq) for seq, used_s in self._uses.items()],
-        )
-        self._uses.clear()
+        self._uses.write(self._db)
 
     def _flush_quietly(self) -> None:
         """Outside a transaction, where it is no reason to fail: only the order of eviction suffers."""
@@ -292,7 +309,7 @@ class SqliteFile:
         for row in removed:
             self._replica.index.remove(row["seq"])
             self._replica.handed_out.discard((row["tenant"], row["digest"]))
-            self._uses.pop(row["seq"], None)
+            self._uses.forget(row["seq"])
 
     def _look(self) -> None:
         self._looked_s = self._clock()
@@ -305,7 +322,6 @@ class SqliteFile:
         log.warning("store.file_replaced path=%s", self._path)
         self._file_number = UNOPENED
         self._db.close()
-        self._uses.clear()
         self.open()
 
 

@@ -1,7 +1,7 @@
-"""What one process keeps of a shared SQLite file: its vectors, and how far it has read.
+"""What one process keeps of a shared SQLite file: its vectors, how far it has read, and uses not yet written.
 
-Other processes' additions are found by `seq`, which only grows; what they replaced, removed or withdrew stands in
-the table `changes`. So a look costs what has changed, not what is there.
+Other processes' additions are found by `seq`, which only grows; what they replaced, removed, withdrew or gave a
+vector stands in the table `changes`. So a look costs what has changed, not what is there.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from workbench.cache.sqlite_schema import vector_of
 from workbench.cache.vectors import VectorIndex
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(NamedTuple):
     """How far the file goes, or is known: the highest `entries.seq` and `changes.id`."""
 
     seq: int
@@ -24,7 +23,7 @@ class Marks:
 
 
 class Replica:
-    """The searchable vectors of one file, and the entries that other processes changed.
+    """The searchable vectors of one file, what waits for one, and the entries that other processes changed.
 
     `handed_out` are the (tenant, digest) that a tier above may hold; `changed` those it should drop. Both are the
     owner's to add to and to empty.
@@ -65,24 +64,65 @@ class Replica:
             self.changed |= self.handed_out
             self._reload(database)
             return
+        kept = self._load(database, since=self._marks)
         for row in rows:
-            self.index.remove(row["seq"])
+            if row["seq"] not in kept:
+                self.index.remove(row["seq"])
             self.changed.add((row["tenant"], row["digest"]))
-        self._load(database, after_seq=self._marks.seq)
 
     def _reload(self, database: sqlite3.Connection) -> None:
         self.index.clear()
-        self._load(database, after_seq=0)
+        self._load(database, since=Marks(0, read_marks(database).change))
 
-    def _load(self, database: sqlite3.Connection, *, after_seq: int) -> None:
+    def _load(self, database: sqlite3.Connection, *, since: Marks) -> set[int]:
+        """Hold what was added or changed and may be searched or is pending; returns the `seq` of each."""
         rows = database.execute(
             "SELECT seq, tenant, scope, vector FROM entries"
-            " WHERE seq > ? AND fingerprint = ? AND vector IS NOT NULL AND scope <> ''",
-            (after_seq, self._fingerprint),
+            " WHERE (seq > ? OR seq IN (SELECT seq FROM changes WHERE id > ?)) AND scope <> ''"
+            " AND IIF(vector IS NULL, text <> '', fingerprint = ?)",
+            (since.seq, since.change, self._fingerprint),
         )
+        kept = set()
         for row in rows:
-            self.index.add(row["seq"], row["tenant"], row["scope"], vector_of(row["vector"]))
+            vector = None if row["vector"] is None else vector_of(row["vector"])
+            self.index.add(row["seq"], row["tenant"], row["scope"], vector)
+            kept.add(row["seq"])
         self._marks = read_marks(database)
+        return kept
+
+
+class Uses:
+    """When entries were last used, in Unix seconds by `seq`, as far as the file does not know it yet."""
+
+    def __init__(self) -> None:
+        self._used_s: dict[int, float] = {}
+        self._last_s = 0.0
+
+    def start(self, database: sqlite3.Connection) -> None:
+        """Read a file for the first time."""
+        self._used_s.clear()
+        self._last_s = database.execute("SELECT MAX(used_s) FROM uses").fetchone()[0] or 0.0
+
+    def next_s(self, now_s: float) -> float:
+        """Now, and always later than the last, so that the order of uses is never in doubt."""
+        self._last_s = max(now_s, self._last_s + 1e-6)
+        return self._last_s
+
+    def note(self, seq: int, now_s: float) -> None:
+        """An entry is used now."""
+        self._used_s[seq] = self.next_s(now_s)
+
+    def forget(self, seq: int) -> None:
+        """The entry is gone."""
+        self._used_s.pop(seq, None)
+
+    def write(self, database: sqlite3.Connection) -> None:
+        """Tell the file, and forget."""
+        database.executemany(
+            "UPDATE uses SET used_s = MAX(used_s, ?) WHERE seq = ?",
+            [(used_s, seq) for seq, used_s in self._used_s.items()],
+        )
+        self._used_s.clear()
 
 
 @contextmanager

@@ -224,7 +224,41 @@ def entry_of(row: sqlite3.Row, fingerprint: str) -> Entry:
     )
 
 
-def row_of(tenant: str, entry: Entry, fingerprint: str) -> dict[str, str | bytes | float | None]:
+def insert_entry(database: sqlite3.Connection, tenant: str, entry: Entry, *, fingerprint: str) -> int:
+    """Add a row to `entries`; returns its `seq`."""
+    inserted = database.execute(
+        "INSERT INTO entries (tenant, digest, model, created_s, expires_s, size_bytes, scope, outer_scope,"
+        " fingerprint, vector, text, turns, payload) VALUES (:tenant, :digest, :model, :created_s, :expires_s,"
+        " :size_bytes, :scope, :outer_scope, :fingerprint, :vector, :text, :turns, :payload) RETURNING seq",
+        _row_of(tenant, entry, fingerprint),
+    )
+    seq: int = inserted.fetchone()["seq"]
+    return seq
+
+
+def give_vector(
+    database: sqlite3.Connection, tenant: str, entry: Entry, vector: Vector, *, fingerprint: str, now_s: float
+) -> int | None:
+    """Returns its `seq`; None, and nothing is changed, when this is not the same pending entry any more."""
+    given = database.execute(
+        "UPDATE entries SET vector = :vector, fingerprint = :fingerprint, size_bytes = size_bytes + :grown_bytes"
+        " WHERE tenant = :tenant AND digest = :digest AND vector IS NULL AND scope = :scope AND scope <> ''"
+        " AND text = :text AND text <> '' AND expires_s > :now_s RETURNING seq",
+        {
+            "vector": _blob_of(vector),
+            "fingerprint": fingerprint,
+            "grown_bytes": vector.nbytes,
+            "tenant": tenant,
+            "digest": entry.digest,
+            "scope": entry.scope,
+            "text": entry.text,
+            "now_s": now_s,
+        },
+    ).fetchall()
+    return given[0]["seq"] if given else None
+
+
+def _row_of(tenant: str, entry: Entry, fingerprint: str) -> dict[str, str | bytes | float | None]:
     """The columns of `entries` for an entry, but for `seq`."""
     return {
         "tenant": tenant,
@@ -236,13 +270,18 @@ def row_of(tenant: str, entry: Entry, fingerprint: str) -> dict[str, str | bytes
         "scope": entry.scope,
         "outer_scope": entry.outer_scope,
         "fingerprint": fingerprint,
-        "vector": None if entry.vector is None else entry.vector.astype("<f4").tobytes(),
+        "vector": None if entry.vector is None else _blob_of(entry.vector),
         "text": entry.text,
         "turns": json.dumps(entry.turns),
         "payload": entry.payload,
     }
 
 
+def _blob_of(vector: Vector) -> bytes:
+    """Little-endian float32."""
+    return vector.astype("<f4").tobytes()
+
+
 def vector_of(blob: bytes) -> Vector:
-    """Little-endian float32, as `row_of` writes them."""
+    """The vector in what `_blob_of` made."""
     return np.frombuffer(blob, "<f4")

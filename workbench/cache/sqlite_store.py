@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -80,8 +80,18 @@ class SqliteStore:
         self._touched[tenant, digest] = None
 
     def has_scope(self, tenant: str, scope: str) -> bool:
-        """Whether any entry of this scope has a vector; one look into memory, so it needs no turn in the thread."""
+        """Whether any entry of this scope has a vector or is pending; a look into memory, no turn in the thread."""
         return self._file.has_scope(tenant, scope)
+
+    async def pending(self, tenant: str, scope: str, *, limit: int) -> list[Entry]:
+        """The newest pending entries of this scope, as they are in the file now."""
+        if not self._file.has_pending(tenant, scope):
+            return []
+        return await self._do(lambda: self._file.pending(tenant, scope, limit=limit))
+
+    async def add_vectors(self, tenant: str, found: Sequence[tuple[Entry, Vector]]) -> None:
+        """Give pending entries their vectors; the least recently used make room for these."""
+        await self._do(lambda: self._file.add_vectors(tenant, found))
 
     async def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
         """At most `k` entries of this scope that have a vector, the most similar first."""

@@ -6,6 +6,7 @@ memory, within a limit in bytes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,8 +22,9 @@ class Entry:
     """One stored reply and what it may be found by.
 
     `digest`, `scope` and `outer_scope` are hex SHA-256 of the canonical request, of the same without the
-    question, and of the same without any turn's text. `vector` is None, and `scope` empty, when the entry may
-    only be served for an identical request. Times are Unix seconds; `expires_s` is absolute and never slides.
+    question, and of the same without any turn's text. `scope` is empty when the entry may only be served for an
+    identical request; with a scope and a text but no `vector` it is pending: it will be embedded when somebody asks
+    in its scope again. Times are Unix seconds; `expires_s` is absolute and never slides.
     """
 
     digest: str
@@ -40,6 +42,11 @@ class Entry:
     def id(self) -> str:
         """The entry's public name, unique within its tenant."""
         return self.digest[:16]
+
+    @property
+    def pending(self) -> bool:
+        """Whether its text waits to be embedded."""
+        return self.vector is None and bool(self.scope and self.text)
 
     @property
     def size_bytes(self) -> int:
@@ -85,7 +92,7 @@ class Store(Protocol):
         """The entry with this digest."""
 
     def has_scope(self, tenant: str, scope: str) -> bool:
-        """Whether any entry of this scope has a vector; asked first, since embedding a question costs far more.
+        """Whether any entry of this scope has a vector or is pending; asked first: to embed a question costs far more.
 
         Waits for nothing. May say yes when all of them have expired; what another process stored counts after the
         next `changes`.
@@ -93,6 +100,18 @@ class Store(Protocol):
 
     async def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
         """At most `k` entries of this scope that have a vector, the most similar first."""
+
+    async def pending(self, tenant: str, scope: str, *, limit: int) -> list[Entry]:
+        """The newest pending entries of this scope; costs nothing when there is none. It counts as no use.
+
+        What another process stored counts after the next `changes`.
+        """
+
+    async def add_vectors(self, tenant: str, found: Sequence[tuple[Entry, Vector]]) -> None:
+        """Give pending entries their vectors; the least recently used make room for these.
+
+        One that was removed, replaced, withdrawn, or given a vector since it was read stays as it is now.
+        """
 
     async def find(self, tenant: str, id: str) -> Entry | None:
         """The entry with this public id; it counts as no use."""
@@ -118,5 +137,6 @@ class Store(Protocol):
     async def changes(self) -> frozenset[tuple[str, str]]:
         """(tenant, digest) of every entry that ANOTHER process replaced, removed or withdrew since the last call.
 
-        A memory tier in front of the store drops these; asked at most every half second.
+        One that it gave a vector may be among them. A memory tier in front of the store drops these; asked at most
+        every half second.
         """

@@ -1,6 +1,6 @@
 """Which vectors of a scope lie nearest, exactly: one matrix a scope, one pass over it a question.
 
-The vectors here are a copy of what a store holds, never the truth.
+The vectors here are a copy of what a store holds, never the truth. Which entries wait for a vector stands here too.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import numpy as np
 from workbench.cache.store import Vector
 from workbench.errors import StoreError
 
+_NO_VECTOR: Vector = np.empty(0, np.float32)
+
 ROUNDING = 1e-4
 """More than float32 can err in a dot product of unit vectors of any usual dimension."""
 
 
 class _Place(NamedTuple):
-    """Vectors of different dimensions (another embedder's) never meet."""
+    """Vectors of different dimensions (another embedder's) never meet; what is pending has dimension 0."""
 
     tenant: str
     scope: str
@@ -36,21 +38,26 @@ class VectorIndex:
     def __len__(self) -> int:
         return len(self._places)
 
-    def add(self, key: int, tenant: str, scope: str, vector: Vector) -> None:
-        """Hold a copy of a vector, shape (d,), unit length; it replaces the one with the same key."""
-        self.remove(key)
-        place = _Place(tenant, scope, vector.size)
+    def add(self, key: int, tenant: str, scope: str, vector: Vector | None) -> None:
+        """Hold a copy of a vector, shape (d,), unit length, or None for pending; it replaces what the key had."""
+        vector = _NO_VECTOR if vector is None else vector
+        before, place = self._places.get(key), _Place(tenant, scope, vector.size)
         if place not in self._groups:
             self._groups[place] = _Group(vector.size)
             self._scopes[tenant, scope] += 1
         self._groups[place].add(key, vector)
         self._places[key] = place
+        # Last, so that to another thread that asks `holds` the scope is never empty in between.
+        if before is not None and before != place:
+            self._leave(before, key)
 
     def remove(self, key: int) -> None:
-        """Forget a vector; one that is not there is no fault."""
+        """Forget a vector, or what is pending; one that is not there is no fault."""
         place = self._places.pop(key, None)
-        if place is None:
-            return
+        if place is not None:
+            self._leave(place, key)
+
+    def _leave(self, place: _Place, key: int) -> None:
         group = self._groups[place]
         group.remove(key)
         if not group.keys:
@@ -60,8 +67,17 @@ class VectorIndex:
                 del self._scopes[place.tenant, place.scope]
 
     def holds(self, tenant: str, scope: str) -> bool:
-        """Whether this scope has any vector."""
+        """Whether this scope has anything, with a vector or pending; safe to ask from any thread."""
         return (tenant, scope) in self._scopes
+
+    def waits(self, tenant: str, scope: str) -> bool:
+        """Whether anything is pending in this scope; safe to ask from any thread."""
+        return _Place(tenant, scope, 0) in self._groups
+
+    def pending(self, tenant: str, scope: str) -> list[int]:
+        """The keys that are pending in this scope, the newest first."""
+        group = self._groups.get(_Place(tenant, scope, 0))
+        return sorted(group.keys, reverse=True) if group else []
 
     def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[tuple[int, float]]:
         """(key, cosine) of the `k` nearest in this scope: the most similar first, of equals the newest."""
@@ -87,12 +103,12 @@ class _Group:
         self._rows = np.empty((1, dimension), np.float32)
 
     def add(self, key: int, vector: Vector) -> None:
-        row = len(self.keys)
+        row = self._row_of.setdefault(key, len(self.keys))
+        if row == len(self.keys):
+            self.keys.append(key)
         if row == len(self._rows):
             self._rows = np.concatenate((self._rows, np.empty_like(self._rows)))
         self._rows[row] = vector
-        self._row_of[key] = row
-        self.keys.append(key)
 
     def remove(self, key: int) -> None:
         row, last = self._row_of.pop(key), self.keys.pop()
@@ -122,5 +138,5 @@ def _candidates(scores: Vector, k: int) -> list[int]:
 
 def check_vector(vector: Vector) -> None:
     """Refuse what would spoil a whole scope; raises `StoreError`."""
-    if vector.ndim != 1 or not np.isfinite(vector).all():
+    if vector.ndim != 1 or not vector.size or not np.isfinite(vector).all():
         raise StoreError(f"the vector has shape {vector.shape} or is not finite; expected one row of finite numbers")

@@ -151,5 +151,5 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "created": entry.created_s,
         "expires": entry.expires_s,
         "size_bytes": entry.size_bytes,
-        "by_meaning": entry.vector is not None,
+        "by_meaning": bool(entry.scope),
     }
