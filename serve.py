@@ -1,5 +1,9 @@
 """`python serve.py`: flags → Settings → create_app → uvicorn; nothing else."""
 
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; the server has its own handler
+
 import logging
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,7 +23,10 @@ def serve(
         str | None, typer.Option(help="Address to bind; beyond loopback it needs keys. [127.0.0.1]")
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 picks a free one. [8000]")] = None,
-    store: Annotated[str | None, typer.Option(help="sqlite:///path or memory: [a file in your data folder]")] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="sqlite:///relative/path, sqlite:////absolute/path or memory: [a file in your data folder]"),
+    ] = None,
     thinker: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,7 +51,13 @@ def serve(
             semantic=semantic, log_level=log_level,
         )  # fmt: skip
         logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-        logging.getLogger("httpx2").setLevel("WARNING")  # it tells every request to a Thinker at INFO, and we do
+        for chatty in (
+            "httpx",
+            "httpx2",
+            "httpcore",
+            "httpcore2",
+        ):  # they tell every request to a Thinker, and so do we
+            logging.getLogger(chatty).setLevel("WARNING")
         with listen(settings.host, settings.port) as bound:
             address = address_of(bound)
             run(create_app(settings, on_ready=lambda found: print(describe(found, address=address), flush=True)), bound)

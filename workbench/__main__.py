@@ -58,7 +58,9 @@ def claude(context: typer.Context) -> None:
             raise ConfigurationError(INSTALL)
         with ExitStack() as stack:
             settings = load()
-            variables = _variables(settings, _running_proxy(settings) or _new_proxy(settings, stack))
+            there = _running_proxy(settings) or _new_proxy(settings, stack)
+            _check_ready(there)
+            variables = _variables(settings, there)
             options = ["--settings", stack.enter_context(_settings_file(variables))]
             code = _run([program, *options, *context.args], os.environ | variables)
     except ConfigurationError as error:
@@ -88,6 +90,13 @@ def _new_proxy(settings: Settings, stack: ExitStack) -> str:
     there = address_of(bound)
     typer.echo(f"workbench claude: started the proxy on {there} until this ends; it logs to {log}", err=True)
     return there
+
+
+def _check_ready(there: str) -> None:
+    """Refuse to run the CLI for nothing: it would try again for minutes, without a word."""
+    ready = _ask(f"{there}/readyz")
+    if not ready.get("thinkers_up"):
+        raise ConfigurationError(f"the proxy on {there} cannot answer: {ready.get('status', 'it is gone')}")
 
 
 def _ask(url: str, *, key: str = "") -> dict[str, Any]:

@@ -7,6 +7,8 @@ honoured as their own programs do.
 
 from __future__ import annotations
 
+import difflib
+import logging
 import os
 import tomllib
 from collections.abc import Mapping
@@ -17,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from workbench.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
 PREFIX = "WORKBENCH_"
@@ -110,12 +114,24 @@ def load(*, config: Path | None = None, **flags: Any) -> Settings:
     file = _read_config(config)
     beneath = {name: value for name, value in file.items() if f"{PREFIX}{name.upper()}" not in os.environ}
     given = {name: value for name, value in flags.items() if value is not None}
+    for name in file.keys() - Settings.model_fields.keys():
+        raise ConfigurationError(f"{config or CONFIG_FILE}: there is no setting {name!r}{_meant(name)}")
+    for name in os.environ.keys() - {PREFIX + known.upper() for known in (*Settings.model_fields, "config")}:
+        if name.startswith(PREFIX):
+            log.warning("there is no setting %s%s", name, _meant(name.removeprefix(PREFIX).lower(), prefix=PREFIX))
     try:
         return Settings(**(beneath | given))  # what is passed in wins over the variables
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"setting {name}: {first['msg']} (see `python serve.py --help`)") from None
+        what = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"setting {name} ({PREFIX}{name.upper()}): {what}") from None
+
+
+def _meant(name: str, *, prefix: str = "") -> str:
+    """A guess at what a misspelt setting should be called."""
+    near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    return f"; did you mean {prefix}{near[0].upper() if prefix else near[0]}?" if near else ""
 
 
 def _read_config(path: Path | None) -> Mapping[str, Any]:

@@ -136,7 +136,7 @@ class Pool:
             await self.refresh()
         models = self.models
         if not models:
-            raise ThinkerUnavailable("no Thinker has a model: " + self._why_not())
+            raise ThinkerUnavailable("no Thinker has a model: " + self.why_not)
         for name in (requested, f"{requested}:latest"):
             for model in models:
                 if model.name == name:
@@ -153,8 +153,10 @@ class Pool:
         """The least busy Thinker that has the model, a healthy one if possible, one not yet tried if possible."""
         able = [thinker for thinker in self.thinkers if model in thinker.models]
         if not able:
-            raise ThinkerUnavailable(f"no Thinker has {model.name} any more: " + self._why_not())
+            raise ThinkerUnavailable(f"no Thinker has {model.name} any more: " + self.why_not)
         return min(able, key=lambda thinker: (thinker in but_not, thinker.error is not None, thinker.in_flight))
 
-    def _why_not(self) -> str:
+    @property
+    def why_not(self) -> str:
+        """What is wrong with each Thinker."""
         return "; ".join(f"{thinker.url}: {thinker.error or 'it has none'}" for thinker in self.thinkers)

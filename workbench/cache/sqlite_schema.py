@@ -90,6 +90,8 @@ def open_database(path: Path, *, migrations: Sequence[Migration] = MIGRATIONS) -
 
     Raises `StoreUnusable` when the file is not ours, newer, or cannot be read; it is left as it was.
     """
+    if path.is_dir():
+        raise StoreUnusable(f"{path} is a folder; name a file in it with --store sqlite:///path")
     try:
         if _is_new(path):
             _create_empty(path)

@@ -59,6 +59,11 @@ class Gate:
                 "Set WORKBENCH_KEYS=tenant:admin:secret, or bind to 127.0.0.1"
             )
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether clients need one."""
+        return bool(self._keys)
+
     def check_host(self, request: Request) -> None:
         """Refuse a Host, or a web page's Origin, that is not this server's."""
         origin = request.headers.get("origin")

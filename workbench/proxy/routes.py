@@ -150,9 +150,10 @@ async def healthz() -> Response:
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
     """Whether it can answer: some Thinker has a model."""
-    thinkers = services(request).pool.thinkers
-    up = sum(thinker.error is None and bool(thinker.models) for thinker in thinkers)
-    status = {"status": "ready" if up else "no Thinker has a model", "thinkers_up": up, "thinkers": len(thinkers)}
+    pool = services(request).pool
+    up = sum(thinker.error is None and bool(thinker.models) for thinker in pool.thinkers)
+    why = "ready" if up else f"no Thinker has a model: {pool.why_not}"
+    status = {"status": why, "thinkers_up": up, "thinkers": len(pool.thinkers)}
     return JSONResponse(status, 200 if up else 503)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -37,10 +38,10 @@ def listen(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
         bound.listen(2048)
     except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; "
-            "choose another port (--port or WORKBENCH_PORT), or stop what has it"
-        ) from None
+        remedy = "choose another one (--port or WORKBENCH_PORT), or stop what has it"
+        if error.errno != errno.EADDRINUSE:
+            remedy = "check the address (--host or WORKBENCH_HOST) and the port"
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror or error}; {remedy}") from None
     return bound
 
 
@@ -132,16 +133,23 @@ def _run(server: Server, app: FastAPI, bound: socket.socket, *, when_open: Calla
 def describe(services: Services, *, address: str) -> str:
     """What was found and how to use it, in a few lines."""
     store = services.cache.store.url
+    token = "YOUR-KEY" if services.gate.has_keys else "local"
     embedder = f"{services.embedder_name}, semantic {services.semantic}" if services.embedder else "none, semantic off"
     lines = [
         f"Serving the Messages API on {address}",
         *(f"  Thinker   {_thinker(thinker)}" for thinker in services.pool.thinkers),
         f"  store     {store}",
         f"  embedder  {embedder}",
-        f"Claude Code:  {_python()} -m workbench claude",
-        f"or:           ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN=local claude",
+        f"Claude Code:  {_port(address)}{_python()} -m workbench claude",
+        f"or:           ANTHROPIC_BASE_URL={address} ANTHROPIC_AUTH_TOKEN={token} claude",
     ]
     return "\n".join(lines)
+
+
+def _port(address: str) -> str:
+    """What tells the command where this server is, unless it would look there anyway."""
+    port = address.rpartition(":")[2]
+    return "" if port == "8000" else f"WORKBENCH_PORT={port} "
 
 
 def _python() -> str:
