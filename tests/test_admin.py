@@ -97,8 +97,9 @@ def test_stats_and_metrics_tell_memory_from_thinkers(tmp_path: Path) -> None:
         stats = get(address, "/api/stats").json()
         metrics = get(address, "/metrics").text
     assert stats["outcomes"] == {"miss": 1, "exact": 1, "semantic": 1}
-    assert stats["tokens_from_thinkers"] == usage
-    assert stats["tokens_from_memory"]["output_tokens"] == 2 * usage["output_tokens"]
+    assert stats["tokens"]["thinkers"] == usage
+    assert stats["tokens"]["memory"]["output_tokens"] == 2 * usage["output_tokens"]
+    assert stats["tokens"]["shared"]["output_tokens"] == 0
     assert stats["store"]["entries"] == 1
     assert 'workbench_requests_total{outcome="semantic",status="200"} 1.0' in metrics
     assert 'workbench_request_seconds_count{outcome="exact"} 1.0' in metrics

@@ -75,14 +75,16 @@ def test_bind_beyond_loopback_without_keys_refuses_to_start() -> None:
     create_app(Settings(host="0.0.0.0", keys=KEYS))  # noqa: S104  # nothing is bound
 
 
-@pytest.mark.parametrize("name", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::2]:80"])
+@pytest.mark.parametrize(
+    "name", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::2]:80", "[::1].evil.example"]
+)
 def test_foreign_host_name_is_refused(tmp_path: Path, name: str) -> None:
     with proxied(tmp_path, StandInOllama()) as address:
         refused = httpx2.get(f"{address}/healthz", headers={"host": name}, trust_env=False)
         assert_refused(refused, 403, "permission_error", naming="WORKBENCH_ALLOWED_HOSTS")
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null"])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://[", "http://[::1].evil.example"])
 def test_foreign_web_page_is_refused(tmp_path: Path, origin: str) -> None:
     with proxied(tmp_path, StandInOllama()) as address:
         assert_refused(post(address, body(), origin=origin), 403, "permission_error")

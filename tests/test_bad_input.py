@@ -41,6 +41,9 @@ def user(*blocks: Any) -> list[Any]:
     return [{"role": "user", "content": list(blocks)}]
 
 
+CALL = {"type": "tool_use", "id": "toolu_9", "name": "t", "input": {}}
+
+
 @pytest.mark.parametrize(
     ("request_body", "naming"),
     [
@@ -90,6 +93,14 @@ def user(*blocks: Any) -> list[Any]:
         (body(messages=user({"type": "image", "source": {"type": "carrier pigeon"}})), "messages.0.content.0.image"),
         (body(messages=user({"type": "image", "source": {"type": "url", "url": "http://x/y.png"}})), "image"),
         (body(messages=user({"type": "tool_result", "tool_use_id": "toolu_1"})), "toolu_1"),
+        (body(messages=user(CALL, {"type": "tool_result", "tool_use_id": "toolu_9"})), "messages.0.content.0"),
+        (body(messages=[1] * 50_000), "messages.0"),
+        (body(messages=user(*[1] * 50_000)), "messages.0.content.0"),
+        (
+            b'{"model":"m","max_tokens":1,"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"a",'
+            b'"name":"n","input":{"order":20000000000000000000001}}]}]}',
+            "messages.0.content.0.input.order",
+        ),
     ],
     ids=lambda value: str(value)[:60],
 )
@@ -120,6 +131,7 @@ def test_count_tokens_refuses_what_messages_refuses(address: str) -> None:
     assert_refused(post(address, b"{", path=path), 400, "invalid_request_error", naming="JSON")
     assert_refused(post(address, {"model": "claude-x"}, path=path), 400, "invalid_request_error", naming="messages")
     assert_refused(post(address, body(model="gpt-4"), path=path), 404, "not_found_error", naming="gpt-4")
+    assert_refused(post(address, nested_schema(300), path=path), 400, "invalid_request_error", naming="JSON")
 
 
 def test_wrong_query_is_a_400(address: str) -> None:

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from workbench.errors import BackendError, BadReply, ThinkerUnavailable
-from workbench.proxy.flight import Flights, Reader
-from workbench.reply import Event, MessageStop, Reply, Text, Usage, collect, replay
+from workbench.proxy.flight import REPLY_MAX_BYTES, Flights, Reader
+from workbench.reply import Event, MessageDelta, MessageStop, Reply, Text, TextDelta, Usage, collect, replay
 
 REPLY = Reply("m", (Text("hello"), Text("world")), "end_turn", None, Usage(3, 4))
 EVENTS = list(replay(REPLY))
@@ -180,12 +180,41 @@ def test_end_is_told_only_after_the_reply_was_finished() -> None:
             reader, _ = flights.join(KEY, lambda: call, finish)
             call.allow(len(EVENTS))
             seen: list[Event] = []
-            while len(seen) < len(EVENTS) - 1:
+            while len(seen) < len(EVENTS) - 2:
                 seen += await reader.read(timeout_s=5)
-            assert not any(isinstance(event, MessageStop) for event in seen)
+            assert not any(isinstance(event, MessageDelta | MessageStop) for event in seen)
             stored.set()
-            assert await reader.read(timeout_s=5) == [MessageStop()]
+            assert await reader.read(timeout_s=5) == EVENTS[-2:]
             reader.close()
+
+    asyncio.run(scenario())
+
+
+def test_reply_without_an_end_is_cut_at_a_limit() -> None:
+    async def scenario() -> None:
+        piece = TextDelta(0, "x" * (REPLY_MAX_BYTES // 4))
+        call, finished = ScriptedCall([*EVENTS[:2], *[piece] * 5, *EVENTS[3:]]), Finished()
+        async with Flights() as flights:
+            reader, _ = flights.join(KEY, lambda: call, finished)
+            call.allow(20)
+            with pytest.raises(BadReply, match=str(REPLY_MAX_BYTES)):
+                await read_all(reader)
+            assert finished.replies == []
+
+    asyncio.run(scenario())
+
+
+def test_how_it_ended_is_not_told_before_it_has() -> None:
+    async def scenario() -> None:
+        call = ScriptedCall(EVENTS[:-1])
+        async with Flights() as flights:
+            reader, _ = flights.join(KEY, lambda: call, Finished())
+            call.allow(len(EVENTS))
+            seen: list[Event] = []
+            with pytest.raises(BadReply):  # noqa: PT012  # reads as far as it comes
+                while True:
+                    seen += await reader.read(timeout_s=5)
+            assert not any(isinstance(event, MessageDelta) for event in seen)
 
     asyncio.run(scenario())
 

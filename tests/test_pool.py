@@ -123,6 +123,17 @@ def test_failure_after_an_event_and_a_deterministic_one_are_not_tried_again(coun
     asyncio.run(story())
 
 
+def test_same_model_with_another_context_is_the_same_model() -> None:
+    async def story() -> None:
+        small, large = Model("qwen:latest", "1", 4096), Model("qwen:latest", "1", 32768)
+        failing = ScriptedBackend("a:", small, scripts=[(0, Overloaded("full"))])
+        async with pool_of(failing, ScriptedBackend("b:", large)) as pool:
+            assert pool.models == [small]
+            assert await ask(pool, await pool.resolve("claude-x")) == (REPLY, "b:")
+
+    asyncio.run(story())
+
+
 def test_least_busy_thinker_that_has_the_model_is_taken() -> None:
     async def story() -> None:
         backends = [ScriptedBackend("a:", QWEN), ScriptedBackend("b:", OTHER), ScriptedBackend("c:", QWEN)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def test_ten_identical_streams_make_one_upstream_call_and_ten_replies(tmp_path: 
     with proxied(tmp_path, thinker) as address, ThreadPoolExecutor(10) as pool:
         waiting = [pool.submit(post, address, body(stream=True)) for _ in range(10)]
         assert thinker.wait_until(lambda it: it.begun == 1)
-        wait_for_exchanges_in_flight(address, 10)
+        poll(address, lambda: "workbench_readers 10.0" in get(address, "/metrics").text)
         gate.release()
         responses = [future.result() for future in waiting]
     messages = [from_stream(response.content) for response in responses]
@@ -214,6 +215,15 @@ def test_reply_with_a_tool_call_is_never_served_by_meaning(tmp_path: Path) -> No
         assert post(address, body(QUESTION)).json()["stop_reason"] == "tool_use"
         assert outcome(post(address, body(QUESTION)))[0] == "exact"
         assert outcome(post(address, body(SAME[0])))[0] == "miss"
+
+
+def test_client_that_reads_nothing_is_let_go(tmp_path: Path) -> None:
+    thinker = StandInOllama(Script(tuple(Text("x" * 100_000) for _ in range(200))))
+    with proxied(tmp_path, thinker, write_timeout_s=0.2) as address:
+        with httpx2.stream("POST", f"{address}/v1/messages", json=body(stream=True), **PLAIN):
+            poll(address, lambda: get(address, "/api/exchanges").json()["data"][:1])
+        [row] = get(address, "/api/exchanges").json()["data"]
+    assert (row["status"], row["error"]) == (499, "the client does not read")
 
 
 def test_empty_reply_is_not_stored(tmp_path: Path) -> None:
@@ -322,9 +332,9 @@ def test_body_of_almost_32_megabytes_is_served(tmp_path: Path) -> None:
         assert outcome(post(address, large))[0] == "exact"
 
 
-def wait_for_exchanges_in_flight(address: str, count: int) -> None:
-    """Poll until this many requests are being answered; each poll is a request, so nothing is slept on."""
+def poll(address: str, happened: Callable[[], object]) -> None:
+    """Ask until it has happened; each time is a request, so nothing is slept on."""
     for _ in range(2000):
-        if f"workbench_readers {count}.0" in get(address, "/metrics").text:
+        if happened():
             return
-    raise AssertionError(f"there were never {count} requests in flight")
+    raise AssertionError(f"it never happened; exchanges: {get(address, '/api/exchanges').text}")

@@ -118,6 +118,8 @@ START, END = MessageStart("m"), MessageDelta("end_turn", None, Usage())
         [START, BlockStart(0, Text()), END],
         [START, MessageStop()],
         [START, BlockStop(0)],
+        [START, END, END],
+        [START, END, BlockStart(0, Text())],
         [START, BlockStart(0, ToolUse("t")), InputJsonDelta(0, "{"), BlockStop(0)],
         [START, BlockStart(0, ToolUse("t")), InputJsonDelta(0, "[1]"), BlockStop(0)],
     ],

@@ -8,15 +8,29 @@ since a prompt with a part silently left out would be answered wrongly.
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from workbench.errors import InvalidRequest
 
 MAX_OUTPUT_TOKENS = 1_000_000
 """Above this, `max_tokens` is a mistake and not a wish."""
+
+
+LONG_NUMBER = re.compile(rb"\d{19}")
+"""What may be an integer of more than 64 bits."""
 
 
 class Wire(BaseModel):
@@ -122,7 +136,7 @@ class ToolResultBlock(Wire):
 
     type: Literal["tool_result"]
     tool_use_id: Annotated[str, StringConstraints(min_length=1)]
-    content: Annotated[list[ToolResultPart], BeforeValidator(_as_blocks)] = []
+    content: Annotated[list[ToolResultPart], Field(fail_fast=True), BeforeValidator(_as_blocks)] = []
     is_error: bool = False
 
 
@@ -147,7 +161,7 @@ class Message(Wire):
     """One turn. Claude Code also sends ``role: "system"`` here, usually last."""
 
     role: Literal["user", "assistant", "system"]
-    content: Annotated[list[ContentBlock], BeforeValidator(_as_blocks)]
+    content: Annotated[list[ContentBlock], Field(fail_fast=True), BeforeValidator(_as_blocks)]
 
 
 class Tool(Wire):
@@ -187,9 +201,9 @@ class Prompt(Wire):
     """What a count of tokens needs: a request without the limits."""
 
     model: Annotated[str, StringConstraints(min_length=1, max_length=256)]
-    messages: Annotated[list[Message], Field(min_length=1)]
-    system: Annotated[list[TextBlock], BeforeValidator(_as_blocks)] | None = None
-    tools: list[Tool] | None = None
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
+    system: Annotated[list[TextBlock], Field(fail_fast=True), BeforeValidator(_as_blocks)] | None = None
+    tools: Annotated[list[Tool], Field(fail_fast=True)] | None = None
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None
 
@@ -199,6 +213,10 @@ class Prompt(Wire):
         for i, message in enumerate(self.messages):
             for j, block in enumerate(message.content):
                 if isinstance(block, ToolUseBlock):
+                    if message.role != "assistant":
+                        raise ValueError(
+                            f"messages.{i}.content.{j}: `tool_use` blocks can only be in `assistant` messages"
+                        )
                     seen.add(block.id)
                 elif isinstance(block, ToolResultBlock) and block.tool_use_id not in seen:
                     raise ValueError(
@@ -213,7 +231,7 @@ class MessagesRequest(Prompt):
 
     max_tokens: Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)]
     stream: bool = False
-    stop_sequences: list[str] | None = None
+    stop_sequences: Annotated[list[str], Field(fail_fast=True)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=0)] | None = None
@@ -234,11 +252,27 @@ P = TypeVar("P", bound=Prompt)
 
 def _parse(shape: type[P], body: bytes) -> P:
     try:
+        if LONG_NUMBER.search(body):
+            _refuse_long_integers(body)
         return shape.model_validate(orjson.loads(body))
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"The request body is not valid JSON: {error}") from None
     except ValidationError as error:
         raise InvalidRequest(_describe(error)) from None
+    except (ValueError, RecursionError) as error:  # both JSON readers' own errors are ValueErrors
+        raise InvalidRequest(f"The request body is not valid JSON: {str(error)[:200]}") from None
+
+
+def _refuse_long_integers(body: bytes) -> None:
+    """Integers beyond 64 bits would become floats, and two of them the same one: another request's answer."""
+    waiting: list[tuple[str, Any]] = [("", json.loads(body))]
+    while waiting:
+        where, value = waiting.pop()
+        match value:
+            case int() if not -(2**63) <= value < 2**64:
+                raise InvalidRequest(f"{where}: the integer {str(value)[:40]} has more than 64 bits; send a string")
+            case dict():
+                waiting += [(f"{where}.{key}".lstrip("."), inner) for key, inner in value.items()]
+            case list():
+                waiting += [(f"{where}.{place}", inner) for place, inner in enumerate(value)]
 
 
 def _describe(error: ValidationError) -> str:

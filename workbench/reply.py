@@ -181,7 +181,7 @@ class Collector:
         match event:
             case MessageStart() if self._start is None:
                 self._start = event
-            case BlockStart(index, block) if self._start and self._open is None and index == len(self._blocks):
+            case BlockStart(index, block) if self._takes_block(index):
                 self._blocks.append(block)
                 self._open, self._pieces = index, []
             case TextDelta(index, piece) | ThinkingDelta(index, piece) | InputJsonDelta(index, piece) if (
@@ -193,12 +193,15 @@ class Collector:
             case BlockStop(index) if index == self._open:
                 self._blocks[index] = _filled(self._blocks[index], "".join(self._pieces))
                 self._open = None
-            case MessageDelta() if self._start and self._open is None:
+            case MessageDelta() if self._start and self._open is None and self._end is None:
                 self._end = event
             case MessageStop() if self._end and self._open is None:
                 self._stopped = True
             case _:
                 raise BadReply(f"the Thinker sent {type(event).__name__} where it cannot stand")
+
+    def _takes_block(self, index: int) -> bool:
+        return bool(self._start) and self._open is None and self._end is None and index == len(self._blocks)
 
     def _sign(self, signature: str) -> None:
         match self._blocks[-1]:
@@ -239,6 +242,15 @@ def _tool_input(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadReply(f"the Thinker's tool input is a {type(value).__name__}, expected an object")
     return value
+
+
+def size_bytes(event: Event) -> int:
+    """About what an event takes in memory."""
+    match event:
+        case TextDelta(_, piece) | ThinkingDelta(_, piece) | InputJsonDelta(_, piece) | SignatureDelta(_, piece):
+            return 64 + len(piece)
+        case _:
+            return 64
 
 
 def collect(events: list[Event]) -> Reply:

@@ -72,6 +72,7 @@ class Settings(BaseSettings):
 
     headers_after_s: Annotated[float, Field(gt=0)] = 10.0
     ping_every_s: Annotated[float, Field(gt=0, le=15)] = 10.0
+    write_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     connect_timeout_s: Annotated[float, Field(gt=0)] = 5.0
     first_event_timeout_s: Annotated[float, Field(gt=0)] = 600.0
     idle_timeout_s: Annotated[float, Field(gt=0)] = 300.0

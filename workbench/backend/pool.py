@@ -32,6 +32,10 @@ class Thinker:
         """Its address, without secrets."""
         return self.backend.url
 
+    def has(self, model: Model) -> bool:
+        """Whether it has this model at this revision, with whatever context."""
+        return any((known.name, known.digest) == (model.name, model.digest) for known in self.models)
+
     async def refresh(self) -> None:
         """Ask for its models; keeps the last known ones when it cannot be asked."""
         try:
@@ -39,7 +43,7 @@ class Thinker:
             self.error = None
         except BackendError as error:
             if self.error is None:
-                log.warning("thinker.down url=%s error=%s", self.url, error)
+                log.warning("thinker.down url=%s error=%r", self.url, str(error))
             self.error = str(error)
 
 
@@ -69,7 +73,7 @@ class Call:
             except BackendError as error:
                 if begun or len(tried) == TRIES:
                     raise
-                log.warning("thinker.retry url=%s error=%s", thinker.url, error)
+                log.warning("thinker.retry url=%s error=%r", thinker.url, str(error))
 
     async def _ask(self, thinker: Thinker) -> AsyncGenerator[Event, None]:
         thinker.in_flight += 1
@@ -123,7 +127,10 @@ class Pool:
     @property
     def models(self) -> list[Model]:
         """Every model that some Thinker has, the default one first."""
-        unique = {(model.name, model.digest): model for thinker in self.thinkers for model in thinker.models}
+        unique: dict[tuple[str, str], Model] = {}
+        for thinker in self.thinkers:
+            for model in thinker.models:
+                unique.setdefault((model.name, model.digest), model)
         return list(unique.values())
 
     async def resolve(self, requested: str) -> Model:
@@ -151,7 +158,7 @@ class Pool:
 
     def pick(self, model: Model, *, but_not: list[Thinker]) -> Thinker:
         """The least busy Thinker that has the model, a healthy one if possible, one not yet tried if possible."""
-        able = [thinker for thinker in self.thinkers if model in thinker.models]
+        able = [thinker for thinker in self.thinkers if thinker.has(model)]
         if not able:
             raise ThinkerUnavailable(f"no Thinker has {model.name} any more: " + self.why_not)
         return min(able, key=lambda thinker: (thinker in but_not, thinker.error is not None, thinker.in_flight))

@@ -20,7 +20,7 @@ from workbench.errors import StoreUnusable
 
 APPLICATION_ID = 0x57424348  # "WBCH"
 
-BUSY_S = 5.0
+BUSY_S = 1.0
 """How long one process waits for another's write."""
 
 CHECKED_BYTES = 256 * 1024**2

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workbench.cache.policy import Refuse, Serve
 from workbench.cache.store import Entry, Vector
 from workbench.errors import InvalidRequest, NotFound
 from workbench.proxy import payload
 from workbench.proxy.auth import Caller
+from workbench.proxy.body import read_body
 from workbench.proxy.services import Services, services
 from workbench.reply import Text
 
@@ -27,6 +28,8 @@ Serving = Annotated[Services, Depends(services)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 router = APIRouter()
+
+EXPLAIN_MAX_BYTES = 64 * 1024
 
 
 @router.get("/metrics")
@@ -87,9 +90,15 @@ class Explain(BaseModel):
 
 
 @router.post("/api/explain")
-async def explain(admin: Admin, serving: Serving, body: Explain) -> Response:
+async def explain(admin: Admin, serving: Serving, request: Request) -> Response:
     """Whether a reply to the one would be served for the other, and why; their scopes are taken as equal."""
-    a, b = await _two_questions(body, admin, serving)
+    body = await read_body(request, limit_bytes=EXPLAIN_MAX_BYTES)
+    try:
+        asked = Explain.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise InvalidRequest(f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}") from None
+    a, b = await _two_questions(asked, admin, serving)
     one, other = await _vector(a, serving), await _vector(b, serving)
     decision = serving.cache.policy.decide(b, a, float(one @ other))
     return JSONResponse({"a": a, "b": b, **_decision(decision)})
@@ -115,7 +124,10 @@ async def _two_questions(body: Explain, admin: Caller, serving: Services) -> tup
         case Explain(a=str(a), b=str(b), entry=None, question=None):
             return a, b
         case Explain(entry=str(id), question=str(b), a=None, b=None):
-            return _found(await serving.cache.store.find(admin.tenant, id), id).text, b
+            stored = _found(await serving.cache.store.find(admin.tenant, id), id)
+            if not stored.scope:
+                raise InvalidRequest(f"entry {id} is served for its own identical request only, never by meaning")
+            return stored.text, b
         case _:
             raise InvalidRequest("explain takes either `a` and `b`, or `entry` and `question`")
 

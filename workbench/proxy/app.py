@@ -101,7 +101,9 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
         exchanger=Exchanger(cache, pool, flights, tokens, semantic=settings.semantic),
         tokens=tokens,
         telemetry=Telemetry(keep=settings.recent_exchanges),
-        limits=Limits(settings.body_max_bytes, settings.headers_after_s, settings.ping_every_s),
+        limits=Limits(
+            settings.body_max_bytes, settings.headers_after_s, settings.ping_every_s, settings.write_timeout_s
+        ),
     )
 
 

@@ -67,7 +67,7 @@ class Gate:
     def check_host(self, request: Request) -> None:
         """Refuse a Host, or a web page's Origin, that is not this server's."""
         origin = request.headers.get("origin")
-        for name in (request.headers.get("host", ""), urlsplit(origin).netloc if origin else None):
+        for name in (request.headers.get("host", ""), _host_of(origin) if origin else None):
             if name is not None and not self._is_ours(name):
                 raise Forbidden(f"host {name!r} is not served here; add it to WORKBENCH_ALLOWED_HOSTS if it should be")
 
@@ -77,10 +77,10 @@ class Gate:
             return Caller(DEFAULT_TENANT, "admin" if _is_local(request) else "use")
         presented = [_sha256(key) for key in _presented(request)]
         found: Caller | None = None
-        for known in self._keys:  # all of them, always: the time taken says nothing
-            for sha256 in presented:
+        for sha256 in presented:
+            for known in self._keys:  # all of them, always: the time taken says nothing
                 if hmac.compare_digest(known.sha256, sha256):
-                    found = known.caller
+                    found = found or known.caller  # the first that is presented and known counts
         if found is None:
             raise Forbidden("the API key is " + ("not known here" if presented else "missing") + "; see WORKBENCH_KEYS")
         return found
@@ -118,9 +118,17 @@ def _presented(request: Request) -> list[str]:
     return [key.strip() for key in keys if key.strip()]
 
 
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return origin
+
+
 def _without_port(name: str) -> str:
     if name.startswith("["):
-        return name.partition("]")[0].lstrip("[")
+        address, _, port = name[1:].partition("]")
+        return address if not port or port.startswith(":") else name
     return name.rpartition(":")[0] if ":" in name else name
 
 

@@ -81,7 +81,7 @@ class Exchanger:
     async def answer(self, incoming: Incoming, exchange: Exchange) -> Answer:
         """Answer one request and note in `exchange` how; raises `RequestError` and `BackendError`."""
         model = await self._pool.resolve(incoming.request.model)
-        asked = await _off_the_loop(
+        asked = await off_the_loop(
             incoming.is_large,
             lambda: question(incoming.request, model=model.name, model_digest=model.digest, agent_id=incoming.agent_id),
         )
@@ -149,7 +149,8 @@ def is_storable(reply: Reply) -> bool:
     says_something = any(
         isinstance(block, ToolUse) or (isinstance(block, Text) and block.text) for block in reply.content
     )
-    return reply.stop_reason in STORABLE and says_something
+    calls = any(isinstance(block, ToolUse) for block in reply.content)
+    return reply.stop_reason in STORABLE and says_something and calls == (reply.stop_reason == "tool_use")
 
 
 def is_servable_by_meaning(reply: Reply) -> bool:
@@ -159,10 +160,11 @@ def is_servable_by_meaning(reply: Reply) -> bool:
 
 async def read_request(body: bytes) -> MessagesRequest:
     """Parse a request's body; raises `InvalidRequest`."""
-    return await _off_the_loop(len(body) > LARGE_BODY_BYTES, lambda: parse_request(body))
+    return await off_the_loop(len(body) > LARGE_BODY_BYTES, lambda: parse_request(body))
 
 
-async def _off_the_loop(is_large: bool, work: Callable[[], T]) -> T:
+async def off_the_loop(is_large: bool, work: Callable[[], T]) -> T:
+    """Do it here, or in a thread if it is about a large body."""
     return await asyncio.to_thread(work) if is_large else work()
 
 

@@ -13,7 +13,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from workbench.errors import BadReply, WorkbenchError
-from workbench.reply import BlockStop, Collector, Event, MessageStop, Reply, ToolUse
+from workbench.reply import BlockStop, Collector, Event, MessageDelta, MessageStop, Reply, ToolUse, size_bytes
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,9 @@ class Call(Protocol):
     def events(self) -> AsyncGenerator[Event, None]:
         """The reply's events as they come."""
 
+
+REPLY_MAX_BYTES = 32 * 1024 * 1024
+"""A reply longer than this is a Thinker gone mad: the longest outputs of today's models are under 1 MB."""
 
 Key = tuple[str, str]
 """Tenant and digest."""
@@ -102,9 +105,13 @@ class Flight:
     async def _collect(self) -> Reply:
         collector = Collector()
         held: list[Event] = []
+        size = 0
         async with aclosing(self.call.events()) as events:
             async for event in events:
                 collector.feed(event)
+                size += size_bytes(event)
+                if size > REPLY_MAX_BYTES:
+                    raise BadReply(f"the Thinker's reply has more than {REPLY_MAX_BYTES} bytes")
                 if held or _is_acted_upon(event, collector):
                     held.append(event)
                 else:
@@ -129,7 +136,7 @@ def _is_acted_upon(event: Event, collector: Collector) -> bool:
     Claude Code runs a tool as soon as its call is complete, even when an error follows in the stream.
     """
     match event:
-        case MessageStop():
+        case MessageDelta() | MessageStop():
             return True
         case BlockStop(index):
             return isinstance(collector.block(index), ToolUse)

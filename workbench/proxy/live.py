@@ -23,6 +23,14 @@ CLIENT_LEFT = 499
 """The status noted, never sent, when the client went before the end."""
 
 
+EVENTS_AT_ONCE = 256
+"""How many events are turned into bytes at a time: a late reader gets a long reply in pieces."""
+
+
+class ClientStalled(Exception):
+    """The client does not read."""
+
+
 class LiveResponse(Response):
     """What both kinds share: the watch for the client, and the end of the exchange."""
 
@@ -40,6 +48,8 @@ class LiveResponse(Response):
                 serving = tasks.create_task(self._serve(scope, receive, send))
                 watching = tasks.create_task(self._cancel_when_gone(receive, serving))
                 serving.add_done_callback(lambda _: watching.cancel())
+        except* ClientStalled:
+            self._exchange.status, self._exchange.error = CLIENT_LEFT, "the client does not read"
         finally:
             self._end()
 
@@ -102,10 +112,12 @@ class LiveStream(LiveResponse):
         on_end: Callable[[Exchange], None],
         headers_after_s: float,
         ping_every_s: float,
+        write_timeout_s: float,
     ) -> None:
         super().__init__(reader, exchange, on_end=on_end)
         self._headers_after_s = headers_after_s
         self._ping_every_s = ping_every_s
+        self._write_timeout_s = write_timeout_s
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if await self._reader.wait(timeout_s=self._headers_after_s) and (error := self._reader.failed_at_once):
@@ -118,7 +130,7 @@ class LiveStream(LiveResponse):
             await self._send_events(send)
         except WorkbenchError as error:
             self._note_error(error)
-            await _send(send, error_event(error_body(error, request_id=self._exchange.id)))
+            await self._write(send, error_event(error_body(error, request_id=self._exchange.id)))
         self._end()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -128,14 +140,19 @@ class LiveStream(LiveResponse):
             try:
                 events = await self._reader.read(timeout_s=self._ping_every_s)
             except TimeoutError:
-                await _send(send, PING)
+                await self._write(send, PING)
                 continue
             if not events:
                 break
-            await _send(send, encoder.encode(events))
+            for begin in range(0, len(events), EVENTS_AT_ONCE):
+                await self._write(send, encoder.encode(events[begin : begin + EVENTS_AT_ONCE]))
         if reply := self._reader.flight.reply:
             self._exchange.usage = reply.usage
 
-
-async def _send(send: Send, body: bytes) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": True})
+    async def _write(self, send: Send, body: bytes) -> None:
+        """Send bytes; a client that has read nothing for too long is let go."""
+        try:
+            async with asyncio.timeout(self._write_timeout_s):
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+        except TimeoutError:
+            raise ClientStalled from None

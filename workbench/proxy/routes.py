@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from workbench.backend.backend import Model
 from workbench.canonical import canonicalise
-from workbench.errors import InvalidRequest, NotFound, RequestTooLarge, WorkbenchError
+from workbench.errors import InvalidRequest, NotFound, WorkbenchError
 from workbench.messages import parse_prompt
 from workbench.proxy.auth import Caller
+from workbench.proxy.body import read_body
 from workbench.proxy.envelope import error_response, status_and_type
-from workbench.proxy.exchange import LARGE_BODY_BYTES, Control, Incoming, Live, NotCached, Replayed, read_request
+from workbench.proxy.exchange import (
+    LARGE_BODY_BYTES,
+    Control,
+    Incoming,
+    Live,
+    NotCached,
+    Replayed,
+    off_the_loop,
+    read_request,
+)
 from workbench.proxy.live import STREAM_HEADERS, LiveJson, LiveStream
 from workbench.proxy.services import Services, request_id, services
 from workbench.proxy.sse import reply_json, reply_stream
@@ -60,6 +68,7 @@ async def _answer(request: Request, serving: Services, exchange: Exchange) -> Re
                 on_end=serving.telemetry.record,
                 headers_after_s=limits.headers_after_s,
                 ping_every_s=limits.ping_every_s,
+                write_timeout_s=limits.write_timeout_s,
             )
         case Live(reader):
             return LiveJson(reader, exchange, on_end=serving.telemetry.record)
@@ -69,8 +78,8 @@ async def _read(request: Request, serving: Services, caller: Caller) -> Incoming
     asked = request.headers.get("x-cache-control")
     control = next((known for known in CONTROLS if known == asked), None)
     if asked and control is None:
-        raise InvalidRequest(f"x-cache-control: {asked!r} is not known; there is {', '.join(CONTROLS)}")
-    body = await _body(request, limit_bytes=serving.limits.body_max_bytes)
+        raise InvalidRequest(f"x-cache-control: {asked[:40]!r} is not known; there is {', '.join(CONTROLS)}")
+    body = await read_body(request, limit_bytes=serving.limits.body_max_bytes)
     return Incoming(
         request=await read_request(body),
         caller=caller,
@@ -94,9 +103,12 @@ async def count_tokens(request: Request) -> Response:
     """Count a prompt's tokens from what real calls of the model reported; touches no Thinker."""
     serving = services(request)
     serving.gate.admit(request)
-    prompt = parse_prompt(await _body(request, limit_bytes=serving.limits.body_max_bytes))
+    body = await read_body(request, limit_bytes=serving.limits.body_max_bytes)
+    is_large = len(body) > LARGE_BODY_BYTES
+    prompt = await off_the_loop(is_large, lambda: parse_prompt(body))
     model = await serving.pool.resolve(prompt.model)
-    tokens = serving.tokens.count(model.name, canonicalise(prompt, model=model.name))
+    count = serving.tokens.count
+    tokens = await off_the_loop(is_large, lambda: count(model.name, canonicalise(prompt, model=model.name)))
     return JSONResponse({"input_tokens": tokens})
 
 
@@ -155,27 +167,6 @@ async def readyz(request: Request) -> Response:
     why = "ready" if up else f"no Thinker has a model: {pool.why_not}"
     status = {"status": why, "thinkers_up": up, "thinkers": len(pool.thinkers)}
     return JSONResponse(status, 200 if up else 503)
-
-
-async def _body(request: Request, *, limit_bytes: int) -> bytes:
-    """The body; one that is too large is read to its end and thrown away, so that the client hears the answer."""
-    pieces: list[bytes] = []
-    size = 0
-    async for piece in _pieces(request):
-        size += len(piece)
-        if size <= limit_bytes:
-            pieces.append(piece)
-        elif pieces:
-            pieces.clear()
-        if size > 4 * limit_bytes:
-            break
-    if size > limit_bytes:
-        raise RequestTooLarge(f"the request body has more than {limit_bytes} bytes, the maximum")
-    return b"".join(pieces)
-
-
-def _pieces(request: Request) -> AsyncIterator[bytes]:
-    return request.stream()
 
 
 def no_such_route(request: Request) -> NotFound:

@@ -22,6 +22,7 @@ class Limits:
     body_max_bytes: int
     headers_after_s: float
     ping_every_s: float
+    write_timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 Outcome = Literal["exact", "semantic", "miss", "bypass"]
 
+ERROR_CHARACTERS = 500
+"""How much of an error's message is kept: it may quote the client."""
+
 SECONDS = (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
@@ -85,8 +88,7 @@ class Telemetry:
         self._recent: deque[Exchange] = deque(maxlen=keep)
         self._outcomes: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
-        self._saved = Usage()
-        self._spent = Usage()
+        self._usage = {"thinkers": Usage(), "memory": Usage(), "shared": Usage()}  # shared: another client's call
         self._since_s = time.time()
         self._registry = CollectorRegistry()
         self._requests = Total("workbench_requests", "Requests.", ["outcome", "status"], registry=self._registry)
@@ -113,6 +115,7 @@ class Telemetry:
     def record(self, exchange: Exchange) -> None:
         """The exchange is over."""
         exchange.mark("total")
+        exchange.error = exchange.error[:ERROR_CHARACTERS]
         outcome = exchange.outcome or "refused"
         self._recent.append(exchange)
         self._outcomes[outcome] += 1
@@ -136,14 +139,11 @@ class Telemetry:
 
     def _count_tokens(self, exchange: Exchange) -> None:
         usage = exchange.usage
-        is_hit = exchange.outcome in ("exact", "semantic") or exchange.shared
-        source = "memory" if is_hit else "thinker"
+        is_hit = exchange.outcome in ("exact", "semantic")
+        source = "shared" if exchange.shared else "memory" if is_hit else "thinkers"
         self._tokens.labels(source, "input").inc(usage.prompt_tokens)
         self._tokens.labels(source, "output").inc(usage.output_tokens)
-        if is_hit:
-            self._saved = _sum(self._saved, usage)
-        else:
-            self._spent = _sum(self._spent, usage)
+        self._usage[source] = _sum(self._usage[source], usage)
 
     def recent(self, tenant: str, *, limit: int) -> list[dict[str, Any]]:
         """The tenant's latest exchanges, newest first."""
@@ -151,14 +151,13 @@ class Telemetry:
         return [_row(exchange) for exchange, _ in zip(mine, range(limit), strict=False)]
 
     def stats(self) -> dict[str, Any]:
-        """Totals since the start: requests by outcome and reason, tokens from Thinkers and from memory."""
+        """Totals since the start: requests by outcome and reason, tokens by who made them."""
         return {
             "since": self._since_s,
             "requests": sum(self._outcomes.values()),
             "outcomes": dict(self._outcomes),
             "reasons": dict(self._reasons.most_common(50)),
-            "tokens_from_thinkers": asdict(self._spent),
-            "tokens_from_memory": asdict(self._saved),
+            "tokens": {source: asdict(usage) for source, usage in self._usage.items()},
         }
 
     def metrics(self, **gauges: float) -> bytes:

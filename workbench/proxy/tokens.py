@@ -8,11 +8,13 @@ from a prior towards what was seen; its common scale moves freely, so a handful 
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
+from workbench.errors import InvalidRequest
 from workbench.messages import ImageBlock, Prompt, TextBlock, ThinkingBlock, Tool, ToolResultBlock, ToolUseBlock
 
 PRIOR = np.array([0.25, 0.28, 6.0, 8.0])
@@ -77,7 +79,7 @@ def _features(prompt: Prompt) -> Features:
                 case TextBlock(text=text) | ThinkingBlock(thinking=text):
                     prose += len(text)
                 case ToolUseBlock(name=name, input=tool_input):
-                    json += len(name) + len(orjson.dumps(tool_input))
+                    json += len(name) + _json_characters(tool_input)
                 case ToolResultBlock(content=parts):
                     prose += sum(len(part.text) for part in parts if isinstance(part, TextBlock))
     tools = prompt.tools or []
@@ -86,7 +88,14 @@ def _features(prompt: Prompt) -> Features:
 
 
 def _tool_characters(tool: Tool) -> int:
-    return len(tool.name) + len(tool.description or "") + len(orjson.dumps(tool.input_schema or {}))
+    return len(tool.name) + len(tool.description or "") + _json_characters(tool.input_schema or {})
+
+
+def _json_characters(value: dict[str, Any]) -> int:
+    try:
+        return len(orjson.dumps(value))
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequest(f"a tool's input or schema cannot be written as JSON: {error}") from None
 
 
 def _images(prompt: Prompt) -> int:
