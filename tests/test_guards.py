@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.test_canonical import STEADY
 from workbench.cache.guards import SLOTS, first_conflict
 from workbench.cache.lexicon import ANTONYM_SIDES, OPPOSITE_SIDE
-from workbench.cache.slots import identifiers, names, negations, numbers, paths, quotations
+from workbench.cache.slots import identifiers, names, negations, numbers, paths, quotations, word_order
+from workbench.cache.unseen import accented, cased, invisibles, layout, letters, operators
 
 LIST = "How do I reverse a list in Python?"
 
@@ -59,6 +60,22 @@ LIST = "How do I reverse a list in Python?"
         ("go to Rome from Paris", "go from Paris to Rome"),
         ("run A after B", "run A after B."),
         ("a list in a dict in a list", "a list in a dict in a list?"),
+        # what is seen but says nothing
+        ("What is the capital of France?", "what is the capital of france"),
+        ("What's a monad?", "what is a monad"),
+        ("How to undo the last git commit?", "how do I undo the last git commit"),
+        (
+            "Is there a well-known way and/or a name, e.g. for Zürich",
+            "is there a well-known way and/or a name, for zürich",
+        ),
+        ("What is the TCP handshake?", "what is the tcp handshake"),
+        ("a café", "a cafe\u0301"),
+        ("is x<y", "is x < y"),
+        ("a list (in Python)", "a list in Python"),
+        ("Go on!", "go on"),
+        ("5 m of rope", "5 meters of rope"),
+        ("one line\r\nanother\n", "One line\nanother"),
+        ("a list of tuples", "a tuple list"),
     ],
 )
 def test_same_meaning_has_no_conflict(a: str, b: str) -> None:
@@ -127,6 +144,51 @@ def test_same_meaning_has_no_conflict(a: str, b: str) -> None:
         ("identifiers", "call foo()", "call bar()"),
         ("names", LIST, "How do I reverse a list in Perl?"),
         ("names", "Who is Ada", "Who is Grace"),
+        ("invisible", "log in to paypal", "log in to pay\u200bpal"),
+        ("invisible", "a\u200bb c", "ab c\u200b"),
+        ("invisible", "print it\x00", "print it"),
+        ("invisible", "one\u2028two", "one two"),
+        ("invisible", "log in to paypal", "log in to payp\u0430l"),
+        ("accents", "ist es schon", "ist es schön"),
+        ("accents", "mi papa", "mi papá"),
+        ("accents", "это мой", "это мои"),
+        ("accents", "かき", "かぎ"),
+        ("accents", "what is pêche", "what is péché"),
+        ("accents", "in Masse", "in Maße"),
+        ("accents", "what does 😀 mean", "what does 😢 mean"),
+        ("accents", "is x ≤ y", "is x ≥ y"),
+        ("layout", "if x:\n  go()\nend()", "if x:\n  go()\n  end()"),
+        ("layout", "first second\nthird", "first\nsecond third"),
+        ("layout", "first\nsecond", "first second"),
+        ("layout", "make:\n\trun", "make:\n    run"),
+        ("operators", "is x < y", "is x > y"),
+        ("operators", "what does x == y do", "what does x = y do"),
+        ("operators", "x += y", "x -= y"),
+        ("operators", "x + y * z", "x * y + z"),
+        ("operators", "count++", "count--"),
+        ("operators", "5 * (3 + 2)", "(5 * 3) + 2"),
+        ("operators", "what is !done", "what is done"),
+        ("operators", "ready && set", "ready || set"),
+        ("operators", "x / y", "x % y"),
+        ("operators", "what is [x]", "what is {x}"),
+        ("letters", "swap x and y", "swap y and x"),
+        ("letters", "plot a and b", "plot a and c"),
+        ("letters", "the value of a", "the value of b"),
+        ("letters", "for i = x", "for j = x"),
+        ("letters", "If x = y and z = 2", "If x = z and y = 2"),
+        ("case", "Who leads the US", "Who leads the us"),
+        ("case", "who can fix it", "who can fix IT"),
+        ("case", "How do I call getName?", "How do I call getname?"),
+        ("case", "What is SAP made of?", "What is sap made of?"),
+        ("case", "Is it Polish", "Is it polish"),
+        ("case", "What does None mean", "What does none mean"),
+        ("order", "did alice pay bob", "did bob pay alice"),
+        ("order", "why do dogs chase cats", "why do cats chase dogs"),
+        ("order", "who beat federer nadal or djokovic", "who beat nadal federer or djokovic"),
+        ("order", "Keep the file alpha. Delete the file beta.", "Keep the file beta. Delete the file alpha."),
+        ("order", "Keep the file alpha. Delete the file beta.", "Delete the file beta. Keep the file alpha."),
+        ("order", "do you owe it", "does it owe you"),
+        ("order", "a house boat", "a boat house"),
     ],
 )
 def test_difference_that_counts_is_a_conflict(slot: str, a: str, b: str) -> None:
@@ -208,6 +270,30 @@ def test_readers_give_values_in_one_spelling() -> None:
     assert names("In Paris I met Ada. The end? Ask: Why Bob's") == {"paris", "ada", "bob"}
 
 
+def test_readers_of_what_the_embedder_drops_give_values_in_one_spelling() -> None:
+    assert invisibles("a\u200bb, c\td\u3000e") == ("a\\u200bb,",)
+    assert accented("«Mañana», in KÖLN: cafe\u0301 for €5 — naive") == ("mañana", "köln", "café")
+    assert layout("  one two\n\n\tthree four \n") == ("'  ':", "'':0", "'\\t':2")
+    assert layout("\n  one line \n") == ()
+    assert operators("x>=y -> z? 5% of ./a/b --all, well-known, no! http://a -5 [k]") == (">=", "->", "[", "]")
+    assert letters("A list: for i in a, x's (B) e.g. 5 m or I, an e-mail, a+i") == ("a", "x", "b", "a", "i")
+    assert cased("Use JSON, getName, GitHub and Ada; It is Polish") == {"JSON", "getName", "GitHub", "Polish"}
+    assert cased("ALL OF IT") == frozenset()
+    assert [str(placed) for placed in word_order("How do I reverse a list?")] == ["i", "revers", "list"]
+
+
 def test_hostile_text_is_read_in_linear_time() -> None:
-    for text in ("a." * 3000, "a" * 6000, "1," * 3000, "'" * 6000, "`" * 6000, "/" * 6000, "--a" * 2000, "_" * 6000):
+    for text in (
+        "a." * 3000,
+        "a" * 6000,
+        "1," * 3000,
+        "'" * 6000,
+        "`" * 6000,
+        "/" * 6000,
+        "--a" * 2000,
+        "_" * 6000,
+        "a " * 3000,
+        "=" * 6000,
+        "-é" * 3000,
+    ):
         assert first_conflict(text, f"{text} ") is None

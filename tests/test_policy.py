@@ -12,7 +12,7 @@ import pytest
 from workbench.cache.policy import Policy, Refuse, Serve, load_policy
 from workbench.errors import ConfigurationError
 
-VALID: dict[str, Any] = {"version": 1, "embedder": "e", "fingerprint": "f1", "gate": 0.9, "guards": 1}
+VALID: dict[str, Any] = {"version": 1, "embedder": "e", "fingerprint": "f1", "gate": 0.9, "guards": 2}
 LIST = "How do I reverse a list in Python?"
 
 

@@ -141,7 +141,7 @@ def test_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
 
 def test_policy_for_another_embedder_is_refused(tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"
-    policy.write_text('{"version":1,"embedder":"other","fingerprint":"0123","gate":0.9,"guards":1}')
+    policy.write_text('{"version":1,"embedder":"other","fingerprint":"0123","gate":0.9,"guards":2}')
     assert "0123" in refusal(tmp_path, "--policy", str(policy), "--thinker", "embedded:")
     policy.write_text("{")
     assert str(policy) in refusal(tmp_path, "--policy", str(policy), "--thinker", "embedded:")

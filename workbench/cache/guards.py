@@ -7,13 +7,21 @@ Where a reading is doubtful the rules lean towards a conflict: that costs a miss
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from workbench.cache.lexicon import NEGATING_PREFIXES, OPPOSITE_SIDE
+from workbench.cache.lexicon import (
+    MODIFYING,
+    NEGATING_PREFIXES,
+    NOT_THE_SAME_CAPITALISED,
+    NOT_THE_SAME_IN_CAPITALS,
+    OPPOSITE_SIDE,
+)
 from workbench.cache.slots import (
     Link,
+    Placed,
     antonyms,
     code_spans,
     directions,
@@ -24,9 +32,11 @@ from workbench.cache.slots import (
     paths,
     quotations,
     vocabulary,
+    word_order,
 )
+from workbench.cache.unseen import accented, cased, invisibles, is_small, layout, letters, operators
 
-GUARDS_VERSION = 1
+GUARDS_VERSION = 2
 """Raise it when any reading or rule changes: a policy was measured with one version."""
 
 REMEMBERED = 4096
@@ -74,7 +84,7 @@ def first_conflict(a: str, b: str) -> Conflict | None:
 @lru_cache(maxsize=REMEMBERED)
 def _readings(text: str) -> tuple[Reading, ...]:
     """What each slot of the table reads in a text: once for a question, however many candidates it has."""
-    plain = text.translate(_PLAIN)
+    plain = text.translate(_PLAIN).replace("\r\n", "\n")
     return tuple(Reading(plain, slot.read(plain)) for slot in SLOTS)
 
 
@@ -150,6 +160,52 @@ def reversed_links(a: Reading, b: Reading) -> bool:
     return any(isinstance(x, Link) and isinstance(y, Link) and x.mirrors(y) for x in one for y in other)
 
 
+def recased(a: Reading, b: Reading) -> bool:
+    """A word with telling capitals in one text stands in the other with others, which are not only left out there."""
+    return _recased(a, b) or _recased(b, a)
+
+
+def _recased(here: Reading, there: Reading) -> bool:
+    words = [str(word) for word in here.values if not _mentions(there.text, str(word))]
+    return not there.text.isupper() and any(_means_another(word, there.text) for word in words)
+
+
+def _means_another(word: str, text: str) -> bool:
+    """Whether `text`, which does not hold `word` as it is, holds another word in its place."""
+    lower, shouted = word.lower(), word.isupper()
+    if shouted and lower in NOT_THE_SAME_IN_CAPITALS:
+        return True
+    if not _mentions(text.lower(), lower):
+        return False  # "names" and "identifiers" tell
+    named = not shouted and word[0].isupper()  # JavaScript may be Javascript, getName may not be getname
+    return lower in NOT_THE_SAME_CAPITALISED or not is_small(text, but_ordinary_capitals=named)
+
+
+def reordered(a: Reading, b: Reading) -> bool:
+    """The words that both have stand in another order, and no mere turn of phrase explains it."""
+    one, other = ([place for place in reading.values if isinstance(place, Placed)] for reading in (a, b))
+    counts, other_counts = (Counter(place.stem for place in places) for places in (one, other))
+    one, other = (
+        [place for place in places if counts[place.stem] == other_counts[place.stem]] for places in (one, other)
+    )
+    moved = [pair for pair in zip(one, other, strict=True) if pair[0].stem != pair[1].stem]
+    if len(moved) != 2:
+        return bool(moved)
+    (x, y), (y_again, x_again) = moved
+    turned = _modifies(x, y_again, x_again, y) or _modifies(y, x_again, y_again, x)
+    return not (turned or {(x.before, y_again.before), (x_again.before, y.before)} in _TO_AND_FROM)
+
+
+def _modifies(x: Placed, y: Placed, x_again: Placed, y_again: Placed) -> bool:
+    """Whether "x in y" of one text is "y x" in the other."""
+    phrase = x.after in MODIFYING and y.before == x.after
+    return phrase and y_again.after == x_again.stem and x_again.before == y_again.stem
+
+
+# "to x from y" is "from y to x".
+_TO_AND_FROM = ({("to", "from")}, {("from", "to")})
+
+
 def _apart(a: Reading, b: Reading) -> tuple[frozenset[Hashable], frozenset[Hashable]]:
     one, other = frozenset(a.values), frozenset(b.values)
     return one - other, other - one
@@ -158,6 +214,7 @@ def _apart(a: Reading, b: Reading) -> tuple[frozenset[Hashable], frozenset[Hasha
 # ── the table ───────────────────────────────────────────────────────────────────────────────────────────────
 
 SLOTS = (
+    Slot("invisible", invisibles, differ),
     Slot("numbers", numbers, differ),
     Slot("negation", negations, negate_differently),
     Slot("antonyms", antonyms, opposed),
@@ -168,5 +225,11 @@ SLOTS = (
     Slot("paths", paths, unmentioned),
     Slot("identifiers", identifiers, unmentioned_in_any_case),
     Slot("names", names, unmentioned_in_any_case),
+    Slot("accents", accented, differ),
+    Slot("case", cased, recased),
+    Slot("operators", operators, differ),
+    Slot("letters", letters, differ),
+    Slot("layout", layout, differ),
+    Slot("order", word_order, reordered),
 )
 """Every slot, in the order in which conflicts are reported."""

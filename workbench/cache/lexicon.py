@@ -200,3 +200,24 @@ CONNECTORS = {
 """Connecting word → what it is called when it points from its left to its right."""
 REVERSED_CONNECTORS = frozenset({"from", "after"})
 """These point from their right to their left."""
+MODIFYING = frozenset({"in", "of", "for", "on", "with"})
+"""A phrase with one of them may become a modifier: "a list in Python", "a Python list"."""
+
+# ── order, letters, case ────────────────────────────────────────────────────────────────────────────────────
+
+PERSONS = _set("i me you we us they them he him she her it")
+"""Fillers, and yet "do you owe it" is not "does it owe you"."""
+
+AFTER_A_LETTER = _set(
+    "and or is are was in to into from of for by with as on at than then plus minus times equals before after vs over "
+    "not be"
+)
+"""Before one of them "a" is a name, not an article."""
+
+NOT_THE_SAME_IN_CAPITALS = _set(
+    "us it who or and not as in is on no so to go do be he me my we am an at by if of up all any are can did for had "
+    "has her him his how its may now off one our out she the too was way why you aids sap sat"
+)
+"""Common words that in capitals are other words: US, IT, WHO."""
+NOT_THE_SAME_CAPITALISED = _set("polish turkey china march august mark bill frank reading mobile nice none true false")
+"""Common words that capitalised inside a sentence are other words."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from workbench.cache.lexicon import (
@@ -20,6 +21,7 @@ from workbench.cache.lexicon import (
     NOT_ONE,
     NUMBER_WORDS,
     ORDINAL_WORDS,
+    PERSONS,
     PRONOUNS,
     QUESTION_WORDS,
     REVERSED_CONNECTORS,
@@ -30,10 +32,15 @@ from workbench.cache.lexicon import (
 _WORD = re.compile(r"->|=>|→|\w+(?:['.]\w+)*[+#]*")
 
 
+_STEMS = 8192
+"""How many words' stems are kept."""
+
+
 def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
+@lru_cache(maxsize=_STEMS)
 def _stem(word: str) -> str:
     """`word` without a plural s, -ing, -ed or final e: enough to tell that "uses" is "using"."""
     if word.endswith("s") and not word.endswith("ss"):
@@ -235,3 +242,29 @@ def _link(word: str, left: frozenset[str], right: frozenset[str]) -> Link:
     if word in REVERSED_CONNECTORS:
         left, right = right, left
     return Link(CONNECTORS[word], left - right, right - left)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A word that says something, between its neighbours: all three as stems, "" for none."""
+
+    before: str
+    stem: str
+    after: str
+
+    def __str__(self) -> str:
+        return self.stem
+
+
+def word_order(text: str) -> tuple[Placed, ...]:
+    """Every word that says something, in order, each with its neighbours."""
+    words = _words(text)
+    stems = ["", *map(_stem, words), ""]
+    return tuple(Placed(*stems[place : place + 3]) for place, word in enumerate(words) if _has_content(word))
+
+
+def _has_content(word: str) -> bool:
+    return word in PERSONS or not (word in _WITHOUT_PLACE or word.endswith("n't"))
+
+
+_WITHOUT_PLACE = FILLERS | QUESTION_WORDS | NEGATORS | CONNECTORS.keys() | REVERSED_CONNECTORS
