@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from workbench.backend.backend import Backend
@@ -63,6 +64,7 @@ def create_app(settings: Settings, *, on_ready: OnReady | None = None) -> FastAP
     app.add_exception_handler(WorkbenchError, _workbench_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(ClientDisconnect, _client_left)
     app.add_exception_handler(Exception, _unexpected_error)
     app.add_middleware(FrontDoor, gate=gate)
     return app
@@ -200,6 +202,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
         return error_response(routes.no_such_route(request), request_id=request_id(request))
     body = envelope("invalid_request_error", str(error.detail), request_id=request_id(request))
     return Response(body, error.status_code, error.headers, media_type="application/json")
+
+
+async def _client_left(request: Request, error: Exception) -> Response:
+    """The client went while its request was being read: nobody gets this."""
+    return Response(status_code=400)
 
 
 async def _unexpected_error(request: Request, error: Exception) -> Response:

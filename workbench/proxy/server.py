@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from workbench.backend.pool import Thinker
 from workbench.errors import ConfigurationError
+from workbench.proxy.protocol import LimitedProtocol
 from workbench.proxy.services import Services
 
 GRACE_S = 5
@@ -68,6 +69,7 @@ class Server(uvicorn.Server):
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                http=LimitedProtocol,
                 server_header=False,
                 timeout_graceful_shutdown=GRACE_S,
                 timeout_keep_alive=KEEP_ALIVE_S,
