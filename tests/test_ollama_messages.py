@@ -201,7 +201,7 @@ def test_an_image_that_looks_like_a_local_path_is_not_opened() -> None:
         (image("data:image/png;base64,aGk="), r"messages\.0\.content\.1\.source\.data"),
         ({"type": "image", "source": {"type": "base64"}}, r"messages\.0\.content\.1\.source"),
         ({"type": "document", "source": {"type": "base64", "data": "aGk="}}, r"messages\.0\.content\.1\.source"),
-        (use("t0"), r"messages\.0\.content\.1: a `tool_use` block"),
+        (use("t0"), r"messages\.0\.content\.1: `tool_use` blocks"),
     ],
 )
 def test_what_no_local_model_can_be_shown_is_refused_by_field(block: Json, field: str) -> None:

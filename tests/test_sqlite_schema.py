@@ -108,7 +108,7 @@ def test_a_file_that_cannot_be_used_is_refused_and_left_untouched(
 
 
 def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnusable, match="cannot be used"):
+    with pytest.raises(StoreUnusable, match="is a folder"):
         asyncio.run(SqliteStore(tmp_path).open())
 
 
