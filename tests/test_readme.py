@@ -104,7 +104,11 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     folder = tmp_path_factory.mktemp("readme")
     with listen() as free:
         port = free.getsockname()[1]
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("WORKBENCH_", "MAKE", "MFLAGS"))}
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("WORKBENCH_", "MAKE", "MFLAGS", "ARGS"))
+    }
     ours |= {"WORKBENCH_PORT": str(port), "WORKBENCH_THINKERS": "embedded:", "XDG_DATA_HOME": str(folder)}
     terminal = Terminal(port, ours)
     (serving,) = [block for block in BLOCKS if block.mark == "serves"]
