@@ -146,6 +146,19 @@ def test_ten_identical_streams_make_one_upstream_call_and_ten_replies(tmp_path: 
     assert thinker.begun == 1
 
 
+def test_failing_store_does_not_multiply_the_upstream_calls(tmp_path: Path) -> None:
+    gate = Gate()
+    thinker = StandInOllama(Script((Text("one "), Wait(gate), Text("two"))))
+    with proxied(tmp_path, thinker, cache_timeout_s=1e-9) as address, ThreadPoolExecutor(5) as pool:
+        waiting = [pool.submit(post, address, body(stream=True)) for _ in range(5)]
+        poll(address, lambda: "workbench_readers 5.0" in get(address, "/metrics").text)
+        gate.release()
+        responses = [future.result() for future in waiting]
+    reasons = sorted(outcome(response) for response in responses)
+    assert reasons == [("bypass", "cache-fault")] + [("bypass", "shared-flight")] * 4
+    assert thinker.begun == 1
+
+
 def test_upstream_stops_when_the_last_client_leaves_and_nothing_is_stored(tmp_path: Path) -> None:
     gate = Gate()
     thinker = StandInOllama(Script((Text("one "), Wait(gate), Text("two"))))

@@ -64,17 +64,12 @@ def _split(url: str) -> tuple[str, str, dict[str, str]]:
     try:
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
-        is_whole = bool(parts.hostname) and parts.port != 0 and parts.username is None and not parts.fragment
+        has_host = url.isascii() and bool(parts.hostname) and parts.port != 0
+        has_more = parts.username is not None or parts.fragment or options.keys() - {"model", "num_ctx"}
     except ValueError:
         raise _not_understood(url) from None
     scheme, plus, transport = parts.scheme.partition("+")
-    if not (
-        url.isascii()
-        and is_whole
-        and plus
-        and transport in ("http", "https")
-        and options.keys() <= {"model", "num_ctx"}
-    ):
+    if not (has_host and plus and transport in ("http", "https")) or has_more:
         raise _not_understood(url)
     return scheme, f"{transport}://{parts.netloc}{parts.path.rstrip('/')}", options
 

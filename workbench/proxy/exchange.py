@@ -27,6 +27,8 @@ from workbench.reply import Reply, Text, ToolUse
 Control = Literal["no-store", "no-cache", "only-if-cached"]
 """What the client asks of the cache: neither read nor write; write only; read only."""
 
+CONTROLS: tuple[Control, ...] = ("no-store", "no-cache", "only-if-cached")
+
 LARGE_BODY_BYTES = 256 * 1024
 """Above this, parsing and hashing go to a thread, so that nobody else waits for them."""
 
@@ -121,14 +123,13 @@ class Exchanger:
         def call() -> Call:
             return self._pool.call(asked.request, model)
 
-        match found:
-            case Miss():
-                key = (caller.tenant, asked.digest)
-                reader, exchange.shared = self._flights.join(key, call, self._finish(asked, caller, store=True))
-                if exchange.shared:
-                    exchange.reason = "shared-flight"
-            case Bypass(store=store):
-                reader = self._flights.alone(call(), self._finish(asked, caller, store=store))
+        finish = self._finish(asked, caller, store=isinstance(found, Miss) or found.store)
+        if found.reason in CONTROLS:  # the client wants an answer of its own
+            return Live(self._flights.alone(call(), finish))
+        # Also when the cache failed: that is no reason to ask a Thinker the same thing many times at once.
+        reader, exchange.shared = self._flights.join((caller.tenant, asked.digest), call, finish)
+        if exchange.shared:
+            exchange.reason = "shared-flight"
         return Live(reader)
 
     def _finish(self, asked: Question, caller: Caller, *, store: bool) -> Finish:

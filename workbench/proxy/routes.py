@@ -13,8 +13,8 @@ from workbench.proxy.auth import Caller
 from workbench.proxy.body import read_body
 from workbench.proxy.envelope import error_response, status_and_type
 from workbench.proxy.exchange import (
+    CONTROLS,
     LARGE_BODY_BYTES,
-    Control,
     Incoming,
     Live,
     NotCached,
@@ -29,7 +29,6 @@ from workbench.proxy.telemetry import Exchange
 
 router = APIRouter()
 
-CONTROLS: tuple[Control, ...] = ("no-store", "no-cache", "only-if-cached")
 UNKNOWN_DATE = "1970-01-01T00:00:00Z"
 """What the API says of a model whose release date is not known."""
 
