@@ -17,7 +17,7 @@ from benchmarks.families import (
     own_families,
     read_families,
 )
-from benchmarks.variants import fold
+from benchmarks.traps.variants import fold
 from workbench.errors import ConfigurationError
 
 FROZEN = "6f05ad8c02e8ade9"

@@ -10,15 +10,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import literal_traps, phrase_traps, reframing, rewrites, word_traps
-from benchmarks.english import Table, gerund, gerund_phrase, participle, past, plural, third_person
-from benchmarks.literal_traps import ordinal
-from benchmarks.traps import TRAP_MAKERS, both, planted, sample, traps
-from benchmarks.variants import Maker, fold
-from benchmarks.words import word_set
-from benchmarks.words.calendar import DIGITS
-from benchmarks.words.quantities import QUANTIFIERS
-from benchmarks.words.wordings import FILLERS
+from benchmarks.traps import (
+    TRAP_MAKERS,
+    both,
+    literal_traps,
+    phrase_traps,
+    planted,
+    reframing,
+    rewrites,
+    sample,
+    traps,
+    word_traps,
+)
+from benchmarks.traps.english import Table, gerund, gerund_phrase, participle, past, plural, third_person
+from benchmarks.traps.literal_traps import ordinal
+from benchmarks.traps.variants import Maker, fold
+from benchmarks.traps.words import word_set
+from benchmarks.traps.words.calendar import DIGITS
+from benchmarks.traps.words.quantities import QUANTIFIERS
+from benchmarks.traps.words.wordings import FILLERS
 
 PLAIN = "hmm okay then"
 """Nothing to change here."""
