@@ -10,20 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.traps import (
-    TRAP_MAKERS,
-    both,
-    literal_traps,
-    phrase_traps,
-    planted,
-    reframing,
-    rewrites,
-    sample,
-    traps,
-    word_traps,
-)
+from benchmarks.traps import literal_traps, phrase_traps, reframing, rewrites, word_traps
 from benchmarks.traps.english import Table, gerund, gerund_phrase, participle, past, plural, third_person
 from benchmarks.traps.literal_traps import ordinal
+from benchmarks.traps.sampling import TRAP_MAKERS, both, planted, sample, traps
 from benchmarks.traps.variants import Maker, fold
 from benchmarks.traps.words import word_set
 from benchmarks.traps.words.calendar import DIGITS
