@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_canonical import STEADY
-from workbench.cache.guards import SLOTS, first_conflict
-from workbench.cache.lexicon import ANTONYM_SIDES, OPPOSITE_SIDE
-from workbench.cache.slots import identifiers, names, negations, numbers, paths, quotations, word_order
-from workbench.cache.unseen import accented, cased, invisibles, layout, letters, operators
+from workbench.cache.guards import PRECISE, SLOT_NAMES, SLOTS, conflicts, first_conflict
+from workbench.cache.slots.opposites import ANTONYM_SIDES, LOOSE_SIDES, OPPOSITE_SIDE
+from workbench.cache.slots.text import plain_text
 
+QUANTITIES = {"numbers", "versions", "ids"}
 LIST = "How do I reverse a list in Python?"
 
 
@@ -76,6 +76,24 @@ LIST = "How do I reverse a list in Python?"
         ("5 m of rope", "5 meters of rope"),
         ("one line\r\nanother\n", "One line\nanother"),
         ("a list of tuples", "a tuple list"),
+        # known misses of earlier versions
+        ("Explain TCP", "explain tcp"),
+        ("Explain TCP", "Explain tcp"),
+        ("What is naïve Bayes?", "what is naive bayes"),
+        ("naïve", "naive"),
+        ("Hey ChatGPT, what is a monad? Thanks, Bob", "What is a monad?"),
+        ("What does 60 minutes of it cost", "what does 1 hour of it cost"),
+        ("due on 2024-03-05", "due on March 5, 2024"),
+        ("due on the 5th of March", "due on 5 March"),
+        ("call at 3 pm", "call at 15:00"),
+        ("pay $2.5 million", "pay 2500000 dollars"),
+        ("use postgres with js", "Use PostgreSQL with JavaScript"),
+        ("delete this repo", "delete this repository"),
+        ("Is TCP or UDP faster", "is UDP or TCP faster"),
+        # other words, no precise difference
+        ("How do I get rid of a stash", "delete one of my git stash entries"),
+        ("How do I lock my account without losing data?", "lock my account and keep the data"),
+        ("What is the best way to learn Rust?", "how should I learn Rust"),
     ],
 )
 def test_same_meaning_has_no_conflict(a: str, b: str) -> None:
@@ -86,22 +104,22 @@ def test_same_meaning_has_no_conflict(a: str, b: str) -> None:
 @pytest.mark.parametrize(
     ("slot", "a", "b"),
     [
-        ("numbers", LIST, "How do I reverse a list in Python 2?"),
+        ("versions-missing", LIST, "How do I reverse a list in Python 2?"),
         ("numbers", "Track order 48213", "Track order 48231"),
-        ("numbers", "Python 3.1", "Python 3.10"),
-        ("numbers", "wait 10ms", "wait 10s"),
-        ("numbers", "a file of 10 MB", "a file of 10 GB"),
-        ("numbers", "pay $10", "pay €10"),
-        ("numbers", "pay $10k", "pay $10"),
+        ("versions", "Python 3.1", "Python 3.10"),
+        ("units", "wait 10ms", "wait 10s"),
+        ("units", "a file of 10 MB", "a file of 10 GB"),
+        ("units", "pay $10", "pay €10"),
+        ("money", "pay $10k", "pay $10"),
         ("numbers", "-5 degrees", "5 degrees"),
         ("numbers", ".5 of it", ".7 of it"),
         ("numbers", "0x1F", "0x2F"),
-        ("numbers", "10 minus 3", "3 minus 10"),
-        ("numbers", "on 2024-01-15", "on 2024-01-16"),
-        ("numbers", "at 10:30", "at 10:45"),
+        ("number-order", "10 minus 3", "3 minus 10"),
+        ("dates", "on 2024-01-15", "on 2024-01-16"),
+        ("times", "at 10:30", "at 10:45"),
         ("numbers", "two hundred", "two thousand"),
         ("numbers", "the second item", "the third item"),
-        ("numbers", "5%", "5"),
+        ("units-missing", "5%", "5"),
         ("negation", LIST, "How do I not reverse a list in Python?"),
         ("negation", "How do I not reverse a list and sort it", "How do I reverse a list and not sort it"),
         ("negation", "push with force", "push without force"),
@@ -134,15 +152,15 @@ def test_same_meaning_has_no_conflict(a: str, b: str) -> None:
         ("quotes", 'split by ","', 'split by ";"'),
         ("paths", "open /etc/hosts", "open /etc/host"),
         ("paths", "rm -v x", "rm -V x"),
-        ("paths", "run it with --fast", "run it"),
+        ("paths-missing", "run it with --fast", "run it"),
         ("paths", "see https://a.b/c", "see https://a.b/d"),
         ("identifiers", "what does get_item do", "what does get_items do"),
         ("identifiers", "use sha1", "use sha256"),
         ("identifiers", "edit app.py", "edit api.py"),
         ("identifiers", "explain getItem", "explain setItem"),
-        ("identifiers", "write C++", "write C"),
+        ("technology", "write C++", "write C"),
         ("identifiers", "call foo()", "call bar()"),
-        ("names", LIST, "How do I reverse a list in Perl?"),
+        ("technology", LIST, "How do I reverse a list in Perl?"),
         ("names", "Who is Ada", "Who is Grace"),
         ("invisible", "log in to paypal", "log in to pay\u200bpal"),
         ("invisible", "a\u200bb c", "ab c\u200b"),
@@ -155,8 +173,8 @@ def test_same_meaning_has_no_conflict(a: str, b: str) -> None:
         ("accents", "かき", "かぎ"),
         ("accents", "what is pêche", "what is péché"),
         ("accents", "in Masse", "in Maße"),
-        ("accents", "what does 😀 mean", "what does 😢 mean"),
-        ("accents", "is x ≤ y", "is x ≥ y"),
+        ("symbols", "what does 😀 mean", "what does 😢 mean"),
+        ("symbols", "is x ≤ y", "is x ≥ y"),
         ("layout", "if x:\n  go()\nend()", "if x:\n  go()\n  end()"),
         ("layout", "first second\nthird", "first\nsecond third"),
         ("layout", "first\nsecond", "first second"),
@@ -167,7 +185,7 @@ def test_same_meaning_has_no_conflict(a: str, b: str) -> None:
         ("operators", "x + y * z", "x * y + z"),
         ("operators", "count++", "count--"),
         ("operators", "5 * (3 + 2)", "(5 * 3) + 2"),
-        ("operators", "what is !done", "what is done"),
+        ("operators-missing", "what is !done", "what is done"),
         ("operators", "ready && set", "ready || set"),
         ("operators", "x / y", "x % y"),
         ("operators", "what is [x]", "what is {x}"),
@@ -184,15 +202,45 @@ def test_same_meaning_has_no_conflict(a: str, b: str) -> None:
         ("case", "What does None mean", "What does none mean"),
         ("order", "did alice pay bob", "did bob pay alice"),
         ("order", "why do dogs chase cats", "why do cats chase dogs"),
-        ("order", "who beat federer nadal or djokovic", "who beat nadal federer or djokovic"),
         ("order", "Keep the file alpha. Delete the file beta.", "Keep the file beta. Delete the file alpha."),
-        ("order", "Keep the file alpha. Delete the file beta.", "Delete the file beta. Keep the file alpha."),
+        ("word-order", "Keep the file alpha. Delete the file beta.", "Delete the file beta. Keep the file alpha."),
         ("order", "do you owe it", "does it owe you"),
         ("order", "a house boat", "a boat house"),
+        ("antonyms", "How do I enable 2FA?", "How do I disable 2FA?"),
+        ("versions", "How do I install packages in Python 3.9?", "How do I install packages in Python 3.12?"),
+        ("direction", "How do I convert Celsius to Fahrenheit?", "How do I convert Fahrenheit to Celsius?"),
+        ("object", "delete this branch", "delete this repo"),
+        ("object", "How do I rename a column?", "How do I rename a table?"),
+        ("dates", "remind me on March 3", "remind me on March 5"),
+        ("dates", "is it open on Mondays", "is it open on Tuesdays"),
+        ("dates", "taxes in 2023", "taxes in 2024"),
+        ("times", "meet at 9 am", "meet at 9 pm"),
+        ("versions", "upgrade to v1.2.3", "upgrade to v1.2.4"),
+        ("ids", "close ticket #12 now", "close ticket #13 now"),
+        ("units", "How many miles is that", "How many feet is that"),
+        ("technology", "sort a list in go", "sort a list in rust"),
+        ("technology", "back up a postgres database", "back up a mysql database"),
+        ("technology-missing", "sort a list", "sort a list in rust"),
+        ("language", "Say hello in French", "Say hello in Spanish"),
+        ("language-missing", "Explain recursion", "Explain recursion in German"),
+        ("form", "Describe it in one sentence", "Describe it in 3 paragraphs"),
+        ("form-missing", "Describe it", "Describe it as a table"),
+        ("aspect", "why do dogs bark", "how do dogs bark"),
+        ("aspect", "when was the bridge built", "who built the bridge"),
+        ("aspect", "How much is the ticket", "How long is the ticket"),
+        ("quantifiers", "delete all tables", "delete some tables"),
+        ("superlatives", "name the largest city there", "name the nearest city there"),
+        ("person", "reset my password", "reset their password"),
+        ("tense", "who was the director", "who is the director"),
+        ("tense", "did it rain", "will it rain"),
+        ("without", "backups except images", "backups of images"),
+        ("foreign-words", "カレーの作り方", "すしの作り方"),
+        ("one-word-added", "wash the car", "wash the red car"),
     ],
 )
 def test_difference_that_counts_is_a_conflict(slot: str, a: str, b: str) -> None:
-    conflict, mirrored = first_conflict(a, b), first_conflict(b, a)
+    every = frozenset({slot}) if slot not in PRECISE else PRECISE
+    conflict, mirrored = first_conflict(a, b, vetoes=every), first_conflict(b, a, vetoes=every)
 
     assert conflict is not None
     assert mirrored is not None
@@ -224,7 +272,8 @@ def test_conflict_does_not_depend_on_which_text_came_first(a: str, b: str) -> No
 def test_two_different_numbers_always_conflict(one: int, other: int, frame: str) -> None:
     a, b = f"Show {frame.format(one)}", f"Show {frame.format(other)}"
 
-    assert (first_conflict(a, b) is None) == (one == other)
+    found = {conflict.slot for conflict in conflicts(a, b)}
+    assert bool(found & QUANTITIES) == (one != other)
 
 
 @STEADY
@@ -234,52 +283,41 @@ def test_every_known_opposite_conflicts(word: str) -> None:
         opposites = [other for other, sides in ANTONYM_SIDES.items() if OPPOSITE_SIDE[side] in sides]
         both = [other for other in opposites if side not in ANTONYM_SIDES[other]]
         assert both
-        assert all(first_conflict(f"{word} it", f"{other} it") for other in both)
+        found = [{conflict.slot for conflict in conflicts(f"{word} it", f"{other} it")} for other in both]
+        assert all("antonyms" in slots or "negation" in slots for slots in found)
 
 
 @STEADY
 @given(st.text())
 def test_readers_read_any_text(text: str) -> None:
     for slot in SLOTS:
-        assert slot.read(text) == slot.read(text)
+        assert slot.read(plain_text(text)) == slot.read(plain_text(text))
+
+
+@STEADY
+@given(st.text(max_size=100), st.text(max_size=100))
+def test_conflicts_have_known_names_each_once(a: str, b: str) -> None:
+    found = [conflict.slot for conflict in conflicts(a, b)]
+
+    assert len(set(found)) == len(found)
+    assert set(found) <= set(SLOT_NAMES)
+    assert (first_conflict(a, b) is None) == PRECISE.isdisjoint(found)
+
+
+def test_conflicts_tell_every_slot_that_differs() -> None:
+    found = conflicts("enable 2 disks in Perl", "disable 3 disks in Python")
+
+    assert [conflict.slot for conflict in found] == ["numbers", "antonyms", "technology"]
+    assert [(conflict.a_value, conflict.b_value) for conflict in found[1:]] == [
+        ("enable (not disable)", "disable (not enable)"),
+        ("language: perl", "language: python"),
+    ]
 
 
 def test_pairs_of_opposites_are_told_apart_by_name() -> None:
     assert {side for sides in ANTONYM_SIDES.values() for side in sides} == OPPOSITE_SIDE.keys()
     assert all(OPPOSITE_SIDE[OPPOSITE_SIDE[side]] == side for side in OPPOSITE_SIDE)
-
-
-def test_readers_give_values_in_one_spelling() -> None:
-    assert numbers("From 1,500 m to 2km in twenty-one minutes, v1.2.3, 5 percent") == (
-        "1500 m",
-        "2 km",
-        "21 min",
-        "1.2.3",
-        "5 %",
-    )
-    assert negations("Why doesn't it stop? Do not use loops, never nest.") == ("*", "us", "nest")
-    assert quotations("say 'a b', then \"c.\" but don't") == ("a b", "c")
-    assert paths("cd ~/src && ls -la ./x, see http://a.b/c?d=e.") == ("~/src", "-la", "./x", "http://a.b/c?d=e")
-    assert identifiers("Call fooBar(), a_b or x.y.z (e.g. utf8) on me@a.org") == {
-        "foobar",
-        "a_b",
-        "x.y.z",
-        "utf8",
-        "me@a.org",
-    }
-    assert names("In Paris I met Ada. The end? Ask: Why Bob's") == {"paris", "ada", "bob"}
-
-
-def test_readers_of_what_the_embedder_drops_give_values_in_one_spelling() -> None:
-    assert invisibles("a\u200bb, c\td\u3000e") == ("a\\u200bb,",)
-    assert accented("«Mañana», in KÖLN: cafe\u0301 for €5 — naive") == ("mañana", "köln", "café")
-    assert layout("  one two\n\n\tthree four \n") == ("'  ':", "'':0", "'\\t':2")
-    assert layout("\n  one line \n") == ()
-    assert operators("x>=y -> z? 5% of ./a/b --all, well-known, no! http://a -5 [k]") == (">=", "->", "[", "]")
-    assert letters("A list: for i in a, x's (B) e.g. 5 m or I, an e-mail, a+i") == ("a", "x", "b", "a", "i")
-    assert cased("Use JSON, getName, GitHub and Ada; It is Polish") == {"JSON", "getName", "GitHub", "Polish"}
-    assert cased("ALL OF IT") == frozenset()
-    assert [str(placed) for placed in word_order("How do I reverse a list?")] == ["i", "revers", "list"]
+    assert OPPOSITE_SIDE.keys() > LOOSE_SIDES
 
 
 def test_hostile_text_is_read_in_linear_time() -> None:

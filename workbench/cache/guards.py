@@ -1,53 +1,87 @@
 """What two questions must agree on before one's answer may be the other's: typed slots, read from the text.
 
 Cosine does not see what matters most: "enable 2FA" and "disable 2FA" are 0.82 alike, two order numbers 0.99. Each
-slot is one small reader, text → values, and a rule for when two readings clash. `SLOTS` is the whole table.
-Where a reading is doubtful the rules lean towards a conflict: that costs a miss, the other way a wrong answer.
+slot is one small reader, text → values, and a rule for how two readings differ. `SLOTS` is the whole table. Which
+differences forbid an answer, and which are only evidence, is for the policy to say: each has a name of its own.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
-from workbench.cache.lexicon import (
-    MODIFYING,
-    NEGATING_PREFIXES,
-    NOT_THE_SAME_CAPITALISED,
-    NOT_THE_SAME_IN_CAPITALS,
-    OPPOSITE_SIDE,
+from workbench.cache.slots.asking import (
+    aspects,
+    compare_objects,
+    compare_restrictions,
+    compare_tenses,
+    conditions,
+    forms,
+    objects,
+    owners,
+    quantifiers,
+    restrictions,
+    superlatives,
+    tenses,
 )
-from workbench.cache.slots import (
-    Link,
-    Placed,
-    antonyms,
+from workbench.cache.slots.comparing import (
+    LOOSE,
+    Compare,
+    Reading,
+    differ,
+    exchanged,
+    exchanged_or_moved,
+    in_alike_texts,
+    unequal,
+)
+from workbench.cache.slots.literals import (
     code_spans,
-    directions,
+    compare_technologies,
     identifiers,
+    ids,
+    languages,
     names,
-    negations,
-    numbers,
     paths,
     quotations,
-    vocabulary,
-    word_order,
+    technologies,
 )
-from workbench.cache.unseen import accented, cased, invisibles, is_small, layout, letters, operators
+from workbench.cache.slots.polarity import (
+    antonyms,
+    compare_antonyms,
+    compare_directions,
+    compare_negations,
+    compare_prefixes,
+    directions,
+    negations,
+    words_of_four,
+)
+from workbench.cache.slots.quantities import quantities
+from workbench.cache.slots.quantity import compare_quantities
+from workbench.cache.slots.text import Text, Values, plain_text
+from workbench.cache.slots.unseen import (
+    accented,
+    cased,
+    compare_accents,
+    compare_case,
+    compare_layouts,
+    invisibles,
+    layout,
+    letters,
+    operators,
+)
+from workbench.cache.slots.word_order import compare_order, word_order
 
-GUARDS_VERSION = 2
+GUARDS_VERSION = 3
 """Raise it when any reading or rule changes: a policy was measured with one version."""
 
 REMEMBERED = 4096
 """How many texts' readings are kept: popular candidates are compared again and again."""
 
-Values = tuple[Hashable, ...] | frozenset[Hashable]
-
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The first slot on which two texts differ, and what each has there, in words for people."""
+    """A slot on which two texts differ, and what each has there, in words for people."""
 
     slot: str
     a_value: str
@@ -55,181 +89,106 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A text, and the values of one slot in it."""
-
-    text: str
-    values: Values
-
-
-@dataclass(frozen=True, slots=True)
 class Slot:
-    """One thing that must agree: how it is read, and when two readings clash."""
+    """One thing that should agree: how it is read, how two readings are compared, what their differences are called.
 
-    name: str
-    read: Callable[[str], Values]
-    clash: Callable[[Reading, Reading], bool]
+    The first name is that of the difference that almost always means another answer, where there is such a one.
+    """
+
+    names: tuple[str, ...]
+    read: Callable[[Text], Values]
+    compare: Compare
 
 
-def first_conflict(a: str, b: str) -> Conflict | None:
-    """The first slot of the table on which the texts differ; None when they agree on all."""
+def conflicts(a: str, b: str) -> tuple[Conflict, ...]:
+    """Every slot on which the texts differ, in the table's order, each name once."""
+    found: dict[str, Conflict] = {}
+    for conflict in _conflicts(a, b):
+        found.setdefault(conflict.slot, conflict)
+    return tuple(found.values())
+
+
+def first_conflict(a: str, b: str, *, vetoes: Set[str] | None = None) -> Conflict | None:
+    """The first conflict in the table's order that is one of `vetoes`, by default of `PRECISE`; None for none."""
+    names = PRECISE if vetoes is None else vetoes
+    return next((conflict for conflict in _conflicts(a, b) if conflict.slot in names), None)
+
+
+def _conflicts(a: str, b: str) -> Iterator[Conflict]:
     if a == b:
-        return None
-    for slot, one, other in zip(SLOTS, _readings(a), _readings(b), strict=True):
-        if (one.values or other.values) and slot.clash(one, other):
-            return Conflict(slot.name, _shown(one.values), _shown(other.values))
-    return None
+        return
+    one, other = read_text(a), read_text(b)
+    for slot in SLOTS:
+        values, other_values = one.read(slot.read), other.read(slot.read)
+        if values != other_values:
+            for found in slot.compare(Reading(one, values), Reading(other, other_values)):
+                yield Conflict(found.name, _shown(found.a), _shown(found.b))
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _readings(text: str) -> tuple[Reading, ...]:
-    """What each slot of the table reads in a text: once for a question, however many candidates it has."""
-    plain = text.translate(_PLAIN).replace("\r\n", "\n")
-    return tuple(Reading(plain, slot.read(plain)) for slot in SLOTS)
+def read_text(text: str) -> Text:
+    """Read once for a question, however many candidates it has."""
+    return plain_text(text)
 
 
-def _shown(values: Values) -> str:
+def _shown(values: Iterable[Hashable]) -> str:
     return ", ".join(sorted(map(str, values)) if isinstance(values, frozenset) else map(str, values))
-
-
-_PLAIN = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "−": "-", "–": "-", "\u00a0": " "})
-# ── when two readings clash ─────────────────────────────────────────────────────────────────────────────────
-
-
-def differ(a: Reading, b: Reading) -> bool:
-    """Anything but the same values in the same order."""
-    return a.values != b.values
-
-
-def unmentioned(a: Reading, b: Reading) -> bool:
-    """A value of one text that the other does not hold as it is, marked up or not; or another order."""
-    common = [[value for value in one.values if value in other.values] for one, other in ((a, b), (b, a))]
-    return common[0] != common[1] or _any_missing(a.values, b) or _any_missing(b.values, a)
-
-
-def unmentioned_in_any_case(a: Reading, b: Reading) -> bool:
-    """Likewise, whatever the case and the order; the values are case-folded."""
-    a, b = (Reading(reading.text.casefold(), reading.values) for reading in (a, b))
-    return _any_missing(a.values, b) or _any_missing(b.values, a)
-
-
-def _any_missing(values: Iterable[Hashable], there: Reading) -> bool:
-    return not all(value in there.values or _mentions(there.text, str(value)) for value in values)
-
-
-def _mentions(text: str, value: str) -> bool:
-    """Whether `value` stands in `text`, not as a part of a longer word."""
-    start = text.find(value)
-    while start >= 0:
-        end = start + len(value)
-        if not (_is_word(text[start - 1 : start]) or _is_word(text[end : end + 1])):
-            return True
-        start = text.find(value, start + 1)
-    return False
-
-
-def _is_word(character: str) -> bool:
-    return character.isalnum() or character == "_"
-
-
-def negate_differently(a: Reading, b: Reading) -> bool:
-    """Another number of negations, or another word negated; ``*`` stands for any word."""
-    if len(a.values) != len(b.values):
-        return True
-    return any(x != y and "*" not in (x, y) for x, y in zip(a.values, b.values, strict=True))
-
-
-def opposed(a: Reading, b: Reading) -> bool:
-    """One text has one side of a pair of opposites, the other the other."""
-    return any(
-        (other := OPPOSITE_SIDE[str(side)]) in b.values and not (other in a.values and side in b.values)
-        for side in a.values
-    )
-
-
-def prefixed(a: Reading, b: Reading) -> bool:
-    """A word of one text is in the other only with a negating prefix: legal, illegal."""
-    one, other = _apart(a, b)
-    pairs = ((one, other), (other, one))
-    return any(f"{prefix}{word}" in there for here, there in pairs for word in here for prefix in NEGATING_PREFIXES)
-
-
-def reversed_links(a: Reading, b: Reading) -> bool:
-    """What stands on the two sides of a connecting word has changed places."""
-    one, other = _apart(a, b)
-    return any(isinstance(x, Link) and isinstance(y, Link) and x.mirrors(y) for x in one for y in other)
-
-
-def recased(a: Reading, b: Reading) -> bool:
-    """A word with telling capitals in one text stands in the other with others, which are not only left out there."""
-    return _recased(a, b) or _recased(b, a)
-
-
-def _recased(here: Reading, there: Reading) -> bool:
-    words = [str(word) for word in here.values if not _mentions(there.text, str(word))]
-    return not there.text.isupper() and any(_means_another(word, there.text) for word in words)
-
-
-def _means_another(word: str, text: str) -> bool:
-    """Whether `text`, which does not hold `word` as it is, holds another word in its place."""
-    lower, shouted = word.lower(), word.isupper()
-    if shouted and lower in NOT_THE_SAME_IN_CAPITALS:
-        return True
-    if not _mentions(text.lower(), lower):
-        return False  # "names" and "identifiers" tell
-    named = not shouted and word[0].isupper()  # JavaScript may be Javascript, getName may not be getname
-    return lower in NOT_THE_SAME_CAPITALISED or not is_small(text, but_ordinary_capitals=named)
-
-
-def reordered(a: Reading, b: Reading) -> bool:
-    """The words that both have stand in another order, and no mere turn of phrase explains it."""
-    one, other = ([place for place in reading.values if isinstance(place, Placed)] for reading in (a, b))
-    counts, other_counts = (Counter(place.stem for place in places) for places in (one, other))
-    one, other = (
-        [place for place in places if counts[place.stem] == other_counts[place.stem]] for places in (one, other)
-    )
-    moved = [pair for pair in zip(one, other, strict=True) if pair[0].stem != pair[1].stem]
-    if len(moved) != 2:
-        return bool(moved)
-    (x, y), (y_again, x_again) = moved
-    turned = _modifies(x, y_again, x_again, y) or _modifies(y, x_again, y_again, x)
-    return not (turned or {(x.before, y_again.before), (x_again.before, y.before)} in _TO_AND_FROM)
-
-
-def _modifies(x: Placed, y: Placed, x_again: Placed, y_again: Placed) -> bool:
-    """Whether "x in y" of one text is "y x" in the other."""
-    phrase = x.after in MODIFYING and y.before == x.after
-    return phrase and y_again.after == x_again.stem and x_again.before == y_again.stem
-
-
-# "to x from y" is "from y to x".
-_TO_AND_FROM = ({("to", "from")}, {("from", "to")})
-
-
-def _apart(a: Reading, b: Reading) -> tuple[frozenset[Hashable], frozenset[Hashable]]:
-    one, other = frozenset(a.values), frozenset(b.values)
-    return one - other, other - one
 
 
 # ── the table ───────────────────────────────────────────────────────────────────────────────────────────────
 
+_QUANTITIES = (
+    *("units", "money", "versions", "dates", "times", "day-part", "numbers"),
+    *("money-missing", "versions-missing", "dates-missing", "times-missing", "day-part-missing"),
+    *("numbers-missing", "units-missing", "number-order", "units-loose", "numbers-loose"),
+)
+
+
+def _loosening(name: str) -> tuple[str, str, str]:
+    return name, f"{name}-loose", f"{name}-missing"
+
+
 SLOTS = (
-    Slot("invisible", invisibles, differ),
-    Slot("numbers", numbers, differ),
-    Slot("negation", negations, negate_differently),
-    Slot("antonyms", antonyms, opposed),
-    Slot("antonyms", vocabulary, prefixed),
-    Slot("direction", directions, reversed_links),
-    Slot("code", code_spans, unmentioned),
-    Slot("quotes", quotations, unmentioned),
-    Slot("paths", paths, unmentioned),
-    Slot("identifiers", identifiers, unmentioned_in_any_case),
-    Slot("names", names, unmentioned_in_any_case),
-    Slot("accents", accented, differ),
-    Slot("case", cased, recased),
-    Slot("operators", operators, differ),
-    Slot("letters", letters, differ),
-    Slot("layout", layout, differ),
-    Slot("order", word_order, reordered),
+    Slot(("invisible",), invisibles, differ("invisible")),
+    Slot(
+        ("accents", "accents-missing", "symbols", "symbols-missing", "foreign-words", "foreign-words-missing"),
+        accented,
+        compare_accents,
+    ),
+    Slot(("ids", "ids-missing"), ids, exchanged("ids", any_case=True)),
+    Slot(_QUANTITIES, quantities, compare_quantities),
+    Slot(("negation", "negation-other"), negations, compare_negations),
+    Slot(("antonyms", "antonyms-loose"), antonyms, compare_antonyms),
+    Slot(("antonyms", "antonyms-loose"), words_of_four, compare_prefixes),
+    Slot(("direction", "direction-loose"), directions, in_alike_texts(compare_directions)),
+    Slot(("technology", "technology-missing"), technologies, compare_technologies),
+    Slot(("language", "language-missing"), languages, exchanged("language", any_case=True)),
+    Slot(("code", "code-missing"), code_spans, exchanged_or_moved("code")),
+    Slot(("quotes", "quotes-missing"), quotations, exchanged_or_moved("quotes", any_case=True)),
+    Slot(("paths", "paths-missing"), paths, exchanged_or_moved("paths")),
+    Slot(("identifiers", "identifiers-missing"), identifiers, exchanged("identifiers", any_case=True)),
+    Slot(_loosening("names"), names, in_alike_texts(exchanged("names", any_case=True, inflected=True))),
+    Slot(("object", "object-loose", "object-other"), objects, in_alike_texts(compare_objects)),
+    Slot(_loosening("aspect"), aspects, in_alike_texts(exchanged("aspect"))),
+    Slot(("form", "form-missing"), forms, exchanged("form")),
+    Slot(_loosening("quantifiers"), quantifiers, in_alike_texts(exchanged("quantifiers"))),
+    Slot(_loosening("superlatives"), superlatives, in_alike_texts(exchanged("superlatives"))),
+    Slot(_loosening("person"), owners, in_alike_texts(exchanged("person"))),
+    Slot(("tense", "tense-loose", "tense-other"), tenses, in_alike_texts(compare_tenses)),
+    Slot(_loosening("without"), restrictions, in_alike_texts(compare_restrictions)),
+    Slot(("case",), cased, compare_case),
+    Slot(_loosening("operators"), operators, in_alike_texts(unequal("operators"))),
+    Slot(_loosening("letters"), letters, in_alike_texts(unequal("letters"))),
+    Slot(("layout", "layout-other"), layout, compare_layouts),
+    Slot(("order", "one-word-added", "one-word-replaced", "word-order"), word_order, compare_order),
+    Slot(("condition-missing",), conditions, differ("condition-missing")),
 )
 """Every slot, in the order in which conflicts are reported."""
+
+SLOT_NAMES = tuple(dict.fromkeys(name for slot in SLOTS for name in slot.names))
+"""Every name that a conflict may have, each once."""
+
+PRECISE = frozenset(name for name in SLOT_NAMES if not name.endswith(LOOSE)) - {
+    *("word-order", "one-word-added", "one-word-replaced", "day-part", "number-order", "accents-missing"),
+}
+"""The names of differences that almost always mean another answer. The others are evidence."""

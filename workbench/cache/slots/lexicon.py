@@ -1,0 +1,208 @@
+"""The words of grammar that the guards know. English only: others are guarded by numbers, literals and names."""
+
+from __future__ import annotations
+
+
+def word_set(words: str) -> frozenset[str]:
+    """The words of a line."""
+    return frozenset(words.split())
+
+
+def alias_table(lines: str) -> dict[str, str]:
+    """Alias → the first word of its line; ``_`` stands for a space."""
+    table: dict[str, str] = {}
+    for line in lines.strip().splitlines():
+        names = [name.replace("_", " ") for name in line.split()]
+        table.update(dict.fromkeys(names, names[0]))
+    return table
+
+
+# ── tokens ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+AUXILIARIES_WITHOUT_APOSTROPHE = word_set(
+    "dont doesnt didnt isnt arent wasnt werent cant couldnt wont wouldnt shouldnt hasnt havent hadnt"
+)
+CONTRACTED = {
+    "can't": ("can", "not"),
+    "cannot": ("can", "not"),
+    "won't": ("will", "not"),
+    "shan't": ("shall", "not"),
+    "ain't": ("is", "not"),
+    "let's": ("let", "us"),
+    **{f"{word}'s": (word, "is") for word in word_set("what how why when where who it that there he she")},
+    **{f"{word}'re": (word, "are") for word in word_set("what how why where who you we they")},
+    "i'm": ("i", "am"),
+    "whats": ("what", "is"),
+    "hows": ("how", "is"),
+    "wheres": ("where", "is"),
+    "im": ("i", "am"),
+}
+VOCATIVES = word_set("claude chatgpt gpt copilot gemini assistant bot ai everyone all folks team guys sir friend buddy")
+
+SAME_WORD = {
+    alias: line.split()[0]
+    for line in """
+        repository repo
+        mail email
+        directory dir folder
+        database db
+        function func fn
+        variable var
+        application app
+        configuration config
+        environment env
+        documentation doc
+        parameter param
+        image img
+        message msg
+        library lib
+        package pkg
+        production prod
+        authentication auth
+        error err
+        character char
+        integer int
+        boolean bool
+        dictionary dict
+        administrator admin
+        development dev
+        information info
+        argument arg
+        temporary temp tmp
+        maximum max
+        minimum min
+        number num
+        reference ref
+    """.strip().splitlines()
+    for alias in line.split()[1:]
+}
+"""Short form → long form."""
+
+# ── negation ────────────────────────────────────────────────────────────────────────────────────────────────
+
+NEGATORS = word_set("not cannot never no none nor neither nothing nobody nowhere without non")
+"""They deny the word after them."""
+SOFT_NEGATORS = word_set(
+    "except avoid avoids avoiding avoided prevent prevents preventing prevented unless lack lacks lacking unable fail "
+    "fails failing failed failure refuse refuses refused refusing ignore ignores ignoring ignored skip skips skipping "
+    "than better over against bad danger dangers downside "
+    "skipped stop stops stopping stopped quit keep keeps keeping instead rather missing broken wrong error errors "
+    "issue issues problem problems trouble fix but excluding exclude minus lose losing loses impossible hard out off "
+    "disable disabled disabling forbid hide bypass suppress absent anymore only less nix empty free leave leaving"
+)
+"""They may deny in other words what the other text denies with `NEGATORS`."""
+QUESTION_WORDS = word_set("why how what when where who which whose come")
+FILLERS = word_set(
+    "a an the be is are was were been am i me my we you your it its this that these those do does did can could "
+    "should would will shall may might must have has had please tell show explain any some and or so just"
+)
+"""Words that say little: left out when neighbours are compared."""
+
+ABBREVIATIONS = word_set("e.g i.e a.m p.m u.s u.k")
+"""Dotted, and yet no identifiers."""
+
+# ── direction, order ────────────────────────────────────────────────────────────────────────────────────────
+
+CONNECTORS = {
+    **{word: word for word in word_set("to before vs than over by with in inside within on of for as")},
+    **dict.fromkeys(word_set("into onto from -> => →"), "to"),
+    "after": "before",
+    "versus": "vs",
+}
+"""Connecting word → what it is called when it points from its left to its right."""
+REVERSED_CONNECTORS = frozenset({"from", "after"})
+"""These point from their right to their left."""
+MODIFYING = frozenset({"in", "of", "for", "on", "with"})
+"""A phrase with one of them may become a modifier: "a list in Python", "a Python list"."""
+PERSONS = word_set("i me you us we they them he him she her it")
+"""Fillers, and yet "do you owe it" is not "does it owe you"."""
+
+# ── letters, case ───────────────────────────────────────────────────────────────────────────────────────────
+
+AFTER_A_LETTER = word_set(
+    "and or is are was in to into from of for by with as on at than then plus minus times equals before after vs over "
+    "not be"
+)
+"""Before one of them "a" is a name, not an article."""
+NOT_THE_SAME_IN_CAPITALS = word_set("us it who aids sap sat era pin gap")
+"""Common words that in capitals are other words: US, IT, WHO. Not NOT, ALL, AND: those are only stressed."""
+NOT_THE_SAME_CAPITALISED = word_set("polish turkey china march mark bill frank reading mobile nice none true false")
+"""Common words that capitalised inside a sentence are other words."""
+ENGLISH = word_set("the is are how what why who where does did my and with from explain")
+"""A text with one of them is taken for English, in which accents are often left out: naïve, café."""
+
+LOANWORDS = word_set(
+    "naive naively naivete cafe cafes facade cliche cliches fiance fiancee jalapeno creme brulee deja protege pinata "
+    "uber doppelganger sao zurich smorgasbord soufflee souffle entree puree touche blase risque aperitif decor jager"
+)
+"""English words and names whose accents are written or left out at will."""
+
+# ── which things, and how many of them ──────────────────────────────────────────────────────────────────────
+
+QUANTIFIERS = alias_table("""
+    all every each everything everyone everybody entire whole
+    some few several
+    none no
+    both
+    either
+    neither
+    half
+    only solely exclusively
+    many
+    at_least
+    at_most up_to
+    exactly
+    more_than
+    less_than fewer_than
+""")
+SUPERLATIVES = alias_table("""
+    largest biggest greatest maximum highest max
+    smallest least tiniest minimum lowest min
+    fastest quickest
+    slowest
+    longest
+    shortest
+    first earliest oldest original
+    last latest newest recent final
+    best
+    worst
+    cheapest
+    costliest priciest
+    nearest closest
+    farthest furthest
+    easiest simplest
+    hardest toughest
+    tallest
+    deepest
+    heaviest
+    lightest
+    hottest warmest
+    coldest coolest
+    youngest
+    strongest
+    weakest
+    richest
+    poorest
+    safest
+    common popular
+    rarest
+    next
+    previous
+""")
+
+# ── whose, when, if ─────────────────────────────────────────────────────────────────────────────────────────
+
+OWNERS = {
+    **dict.fromkeys(word_set("my our mine ours myself ourselves"), "my"),
+    **dict.fromkeys(word_set("their his her theirs hers someone else's others other's somebody"), "their"),
+    **dict.fromkeys(word_set("your yours yourself"), "your"),
+}
+PAST = word_set("did was were had been used previously formerly yesterday ago")
+FUTURE = word_set("will gonna upcoming tomorrow soon shall")
+PRESENT = word_set("is are does do has am")
+CONDITIONS = word_set("if unless while until whenever when once assuming given provided only but without after before")
+
+# ── what is asked about it ──────────────────────────────────────────────────────────────────────────────────
+
+ASKING = {"why": "why", "how": "how", "when": "when", "where": "where", "who": "who", "whose": "who", "whom": "who"}
+"""Words that open a question, and say what about its subject is asked."""
