@@ -8,9 +8,10 @@ docs/ContribOperators.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,13 @@ DATA_FILE = "model.onnx.data"
 
 BLOCK, MAX_INT8, ZERO_POINT, INT8_SUMS = 64, 127, 128, 4
 """MatMulNBits: inputs a scale, the largest weight, what stands for 0 in uint8, and its name for integer sums."""
+
+MAX_INT7 = 63
+"""DynamicQuantizeMatMul: the largest weight with which no CPU's 16-bit sums overflow."""
+
+Precision = Literal["fp32", "int8", "dynamic"]
+"""How the large weights are held and multiplied: as they are; 8 bits in blocks; 7 bits a column with activations
+quantised on the fly, which is the fastest and moves the results the most."""
 
 
 # ── what a sentence-transformers folder says ────────────────────────────────────────────────────────────────
@@ -112,17 +120,37 @@ def _window(source: Path) -> float:
 # ── the graph ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def write_bert_graph(source: Path, *, config: BertConfig, target: Path, precision: Literal["fp32", "int8"]) -> None:
-    """Write `model.onnx` and its weights into the folder `target`.
+class Tensors(Protocol):
+    """Weights by name: a safetensors file, or something like it."""
 
-    Inputs: input_ids and attention_mask, (n, tokens) int64, padded on the right. Output: last_hidden_state,
-    (n, tokens, d) float32. The weights lie beside the graph so that they are mapped into memory, not copied.
+    def keys(self) -> Iterable[str]:
+        """Their names."""
+
+    def get_tensor(self, name: str, /) -> Any:
+        """A numpy array."""
+
+
+def write_bert_graph(
+    source: Path,
+    *,
+    config: BertConfig,
+    target: Path,
+    precision: Precision,
+    overlay: Mapping[str, Weights] | None = None,
+    segments: bool = False,
+) -> None:
+    """Write `model.onnx` and its weights into the folder `target`; `overlay` stands in for weights of `source`.
+
+    Inputs: input_ids, attention_mask and, with `segments`, token_type_ids, (n, tokens) int64, padded on the right.
+    Output: last_hidden_state, (n, tokens, d) float32. The weights lie beside the graph so that they are mapped into
+    memory, not copied.
     """
     try:
-        # Any: safetensors leaves the methods of its file untyped.
-        weights: Any = safe_open(source / "model.safetensors", framework="numpy")
+        weights: Tensors = safe_open(source / "model.safetensors", framework="numpy")
+        if overlay:
+            weights = _Overlaid(weights, overlay)
         with (target / DATA_FILE).open("wb") as data:
-            model = _BertGraph(weights, config=config, data=data, precision=precision).model()
+            model = _BertGraph(weights, config=config, data=data, precision=precision, segments=segments).model()
     except (OSError, SafetensorError, TypeError) as error:
         raise ConfigurationError(
             f"{source} holds no float32 or float16 weights of a BERT encoder in model.safetensors: {error}"
@@ -130,12 +158,30 @@ def write_bert_graph(source: Path, *, config: BertConfig, target: Path, precisio
     (target / "model.onnx").write_bytes(model.SerializeToString())
 
 
+class _Overlaid:
+    """Weights, some of them replaced."""
+
+    def __init__(self, below: Tensors, above: Mapping[str, Weights]) -> None:
+        self._below = below
+        self._above = above
+
+    def keys(self) -> Iterable[str]:
+        return self._below.keys()
+
+    def get_tensor(self, name: str, /) -> Any:
+        return self._above[name] if name in self._above else self._below.get_tensor(name)
+
+
 class _BertGraph:
     """Collects nodes, layer after layer, and writes their weights to `data` on the way."""
 
-    def __init__(self, weights: Any, *, config: BertConfig, data: BinaryIO, precision: Literal["fp32", "int8"]) -> None:
+    def __init__(
+        self, weights: Tensors, *, config: BertConfig, data: BinaryIO, precision: Precision, segments: bool
+    ) -> None:
         self._weights = weights
-        self._product = self._exact_product if precision == "fp32" else self._int8_product
+        products = {"fp32": self._exact_product, "int8": self._int8_product, "dynamic": self._dynamic_product}
+        self._product = products[precision]
+        self._segments = segments
         self._data = data
         self._prefix = "bert." if "bert.embeddings.LayerNorm.weight" in weights.keys() else ""  # noqa: SIM118 (a file)
         self._config = config
@@ -150,13 +196,11 @@ class _BertGraph:
             hidden = self._layer(f"encoder.layer.{layer}.", hidden, mask)
         self._nodes[-1].output[0] = "last_hidden_state"
         tokens = ["n", "tokens"]
+        inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if self._segments else [])]
         graph = helper.make_graph(
             self._nodes,
             "bert",
-            [
-                helper.make_tensor_value_info(name, TensorProto.INT64, tokens)
-                for name in ("input_ids", "attention_mask")
-            ],
+            [helper.make_tensor_value_info(name, TensorProto.INT64, tokens) for name in inputs],
             [
                 helper.make_tensor_value_info(
                     "last_hidden_state", TensorProto.FLOAT, [*tokens, self._config.hidden_size]
@@ -168,14 +212,20 @@ class _BertGraph:
         return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
     def _embeddings(self) -> str:
-        """Word + position + type embeddings, normalised; every token is of type 0, so that row joins the positions."""
+        """Word + position + type embeddings, normalised; without segments, type 0 is added to the positions."""
         prefix = "embeddings."
-        positions = (
-            self._read(prefix + "position_embeddings.weight") + self._read(prefix + "token_type_embeddings.weight")[0]
-        )
+        positions = self._read(prefix + "position_embeddings.weight")
+        types = self._read(prefix + "token_type_embeddings.weight")
         ids = self._node("Cast", ["input_ids"], domain="", to=TensorProto.INT32)
+        type_ids, segments = "", ""
+        if self._segments:
+            type_ids = self._node("Cast", ["token_type_ids"], domain="", to=TensorProto.INT32)
+            segments = self._weight("types", types)
+        else:
+            positions = positions + types[0]
         words = self._weight("words", self._read(prefix + "word_embeddings.weight"))
-        inputs = [ids, "", words, self._weight("positions", positions), "", *self._norm(prefix + "LayerNorm.")]
+        places = self._weight("positions", positions)
+        inputs = [ids, type_ids, words, places, segments, *self._norm(prefix + "LayerNorm.")]
         return self._node("EmbedLayerNormalization", inputs, outputs=2, epsilon=self._config.layer_norm_eps)
 
     def _layer(self, prefix: str, hidden: str, mask: str) -> str:
@@ -216,6 +266,13 @@ class _BertGraph:
         sizes = {"K": width, "N": outputs, "bits": 8, "block_size": BLOCK, "accuracy_level": INT8_SUMS}
         return self._node("MatMulNBits", [inner, *weights], **sizes)
 
+    def _dynamic_product(self, name: str, inner: str, weight: Weights) -> str:
+        """The same with 7-bit weights, each output on a scale of its own, and activations quantised as they come."""
+        quantised, scales = quantise_rows(weight)
+        zeros = self._weight(f"{name}.zeros", np.zeros(len(scales), np.int8))
+        weights = [self._weight(f"{name}.int8", quantised.T), self._weight(f"{name}.scales", scales), zeros]
+        return self._node("DynamicQuantizeMatMul", [inner, *weights])
+
     def _norm(self, prefix: str) -> list[str]:
         return [self._copied(prefix + "weight"), self._copied(prefix + "bias")]
 
@@ -226,7 +283,7 @@ class _BertGraph:
         tensor: npt.NDArray[Any] = self._weights.get_tensor(self._prefix + name)
         return tensor.astype(np.float32, copy=False)
 
-    def _weight(self, name: str, array: Weights | npt.NDArray[np.uint8]) -> str:
+    def _weight(self, name: str, array: Weights | npt.NDArray[np.uint8 | np.int8]) -> str:
         tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(array.dtype), dims=array.shape)
         tensor.data_location = TensorProto.EXTERNAL
         place = {"location": DATA_FILE, "offset": self._data.tell(), "length": array.nbytes}
@@ -241,3 +298,9 @@ class _BertGraph:
         names = [f"{len(self._nodes)}.{op}.{index}" for index in range(outputs)]
         self._nodes.append(helper.make_node(op, inputs, names, domain=domain, **attributes))
         return names[0]
+
+
+def quantise_rows(weight: Weights) -> tuple[npt.NDArray[np.int8], Weights]:
+    """(out, in) int8 and (out,) float32, whose product is near `weight`; of such a product it gives the same back."""
+    scales = np.maximum(np.abs(weight).max(axis=1) / MAX_INT7, np.finfo(np.float32).tiny).astype(np.float32)
+    return np.rint(weight / scales[:, None]).astype(np.int8), scales

@@ -7,29 +7,24 @@ line, or in a word unknown to it, would otherwise look the same.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
-from tokenizers import Tokenizer
 
 from workbench.cache.model_folder import CARD_FILE, EmbedderCard
+from workbench.cache.runtime import LONGEST_PIECE_CHARACTERS, open_session, open_tokenizer, unknown_id
 from workbench.cache.store import Vector
 from workbench.errors import ConfigurationError, EmbeddingError
 
 Vectors = npt.NDArray[np.float32]
 """Embeddings: shape (n, d), unit rows."""
-
-LONGEST_PIECE_CHARACTERS = 64
-"""A text with more characters than this a token is not even tokenised: no window holds it."""
 
 RUN_TOKENS = 4096
 """The most tokens of one run, padding included: about 60 MB of activations in MiniLM."""
@@ -37,6 +32,11 @@ RUN_TOKENS = 4096
 
 _CLOSING = re.compile(r"(?<=[\w)\]\"'`])[?.]+$")
 """What ends a sentence, right behind a word: not the dot of ``git add .``."""
+
+
+def without_closing(text: str) -> str:
+    """The text as it is embedded: the question mark or full stop at its end tells nothing, and moves the vector."""
+    return _CLOSING.sub("", text)
 
 
 # ── the embedder ────────────────────────────────────────────────────────────────────────────────────────────
@@ -52,15 +52,15 @@ class Embedder:
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
         try:
             self.card = EmbedderCard.model_validate_json((folder / CARD_FILE).read_bytes())
-            self._tokenizer = _tokenizer(folder / "tokenizer.json")
-            self._session = _session(folder / "model.onnx", threads=threads)
+            self._tokenizer = open_tokenizer(folder / "tokenizer.json")
+            self._session = open_session(folder / "model.onnx", threads=threads)
         except (OSError, ValidationError) as error:
             raise ConfigurationError(f"{folder} is not a whole model folder: {error}") from error
         except Exception as error:  # both libraries raise plain exceptions of their own for a bad file
             raise ConfigurationError(f"{folder} holds a broken model, delete it to have it rebuilt: {error}") from error
         self._inputs = [node.name for node in self._session.get_inputs()]
         self._output = self._session.get_outputs()[0].name
-        self._unknown_id = self._tokenizer.token_to_id(getattr(self._tokenizer.model, "unk_token", None) or "<unk>")
+        self._unknown_id = unknown_id(self._tokenizer)
 
     @property
     def fingerprint(self) -> str:
@@ -121,24 +121,6 @@ class Embedder:
         except Exception as error:  # onnxruntime has no root for its errors
             raise EmbeddingError(f"{self.card.name} failed on {len(rows)} texts: {error}") from error
         return _unit(_pooled(hidden, mask, self.card.pooling))
-
-
-def _tokenizer(path: Path) -> Tokenizer:
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.no_truncation()  # the file's own limits would cut a question in two without a word
-    tokenizer.no_padding()
-    return tokenizer
-
-
-def _session(path: Path, *, threads: int) -> Any:
-    """An inference session; Any, because the package ships no types."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when the package is loaded: else it reports home
-    import onnxruntime  # type: ignore[import-untyped]  # it ships no types
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _runs(lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -205,13 +187,13 @@ class EmbeddingService:
         """The same for several texts, in the given order: they queue together, so they share a batch."""
         if self._closed:
             raise EmbeddingError("the embedder was closed: it embeds nothing more")
-        asked = [self._ask(_CLOSING.sub("", text)) for text in texts]
+        asked = [self._ask(without_closing(text)) for text in texts]
         self._start_batch()
         return [await asyncio.shield(one) if isinstance(one, asyncio.Future) else one for one in asked]
 
     def known(self, text: str) -> Vector | None:
         """The text's vector if it is remembered; waits for nothing and embeds nothing."""
-        return self._memo.get(_CLOSING.sub("", text))
+        return self._memo.get(without_closing(text))
 
     def _ask(self, text: str) -> Vector | asyncio.Future[Vector | None]:
         if (known := self._memo.get(text)) is not None:

@@ -10,7 +10,7 @@ import hashlib
 import importlib.util
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -96,13 +96,18 @@ def bert_folder(source: Path, *, name: str, cache: Path, precision: Precision = 
     It appears whole or not at all, so processes may start at the same moment; new weights get a new folder.
     """
     folder = cache / f"{name}-{precision}-{bert_revision(source)}"
+    return built_once(folder, lambda target: write_bert_folder(source, name=name, target=target, precision=precision))
+
+
+def built_once(folder: Path, write: Callable[[Path], None]) -> Path:
+    """`folder`, written by `write` when it is not there yet. It appears whole or not at all."""
     if folder.is_dir():
         return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".building-") as building:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".building-") as building:
         whole = Path(building) / folder.name
         whole.mkdir()
-        write_bert_folder(source, name=name, target=whole, precision=precision)
+        write(whole)
         try:
             whole.rename(folder)
         except OSError:
