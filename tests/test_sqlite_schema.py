@@ -15,6 +15,7 @@ import pytest
 from tests.stores import Clock, entry, opened
 from workbench.cache.sqlite_schema import APPLICATION_ID, MIGRATIONS, open_database
 from workbench.cache.sqlite_store import SqliteStore
+from workbench.cache.store import State
 from workbench.errors import StoreUnusable
 
 # ── files ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -135,6 +136,20 @@ def test_an_older_file_is_migrated_in_order_and_keeps_its_entries(tmp_path: Path
         assert database.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS) + 2
     with pytest.raises(StoreUnusable, match="newer version"):
         open_database(path)
+
+
+def test_a_file_of_the_first_version_gets_its_states(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    path.touch()
+    open_database(path, migrations=MIGRATIONS[:1]).close()
+
+    async def story() -> None:
+        async with opened(SqliteStore(path)) as store:
+            assert await store.set_state("t", "n", b"x", expected=None)
+        async with opened(SqliteStore(path)) as store:
+            assert await store.state("t", "n") == State(b"x", 1)
+
+    asyncio.run(story())
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:

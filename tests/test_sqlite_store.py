@@ -17,6 +17,7 @@ import pytest
 
 from tests.stores import Clock, digest_of, entry, names, opened, pointing, same, waiting
 from workbench.cache.sqlite_store import SqliteStore
+from workbench.cache.store import State
 from workbench.errors import StoreError
 
 # ── a killed process ────────────────────────────────────────────────────────────────────────────────────────
@@ -315,6 +316,18 @@ def test_processes_that_start_together_create_one_file(tmp_path: Path) -> None:
     async def story() -> None:
         async with opened(SqliteStore(tmp_path / "cache.db")) as store:
             assert (await store.stats()).entries == 60
+
+    asyncio.run(story())
+
+
+def test_processes_share_a_state_and_one_of_them_wins(tmp_path: Path) -> None:
+    async def story() -> None:
+        one, two = SqliteStore(tmp_path / "cache.db"), SqliteStore(tmp_path / "cache.db")
+        async with opened(one), opened(two):
+            tries = [store.set_state("t", "n", url, expected=None) for store, url in ((one, b"1"), (two, b"2"))]
+            won = await asyncio.gather(*tries)
+            assert sum(won) == 1
+            assert await one.state("t", "n") == await two.state("t", "n") == State(b"1" if won[0] else b"2", 1)
 
     asyncio.run(story())
 

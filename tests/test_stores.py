@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.stores import LARGE_BYTES, NOW_S, STORES, Clock, digest_of, entry, names, opened, pointing, same, waiting
-from workbench.cache.store import Entry, Store
+from workbench.cache.store import Entry, State, Store
 from workbench.errors import StoreError
 
 
@@ -453,6 +453,56 @@ def test_vectors_that_need_room_cost_the_least_recently_used_their_place(make_st
             assert [store.has_scope("t", scope) for scope in "abc"] == [True, False, True]
             assert await store.get("t", stored[1].digest) is None
             assert len(await store.nearest("t", "c", pointing(0.0), k=9)) == 1
+
+    asyncio.run(story())
+
+
+# ── state that processes share ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_state_is_set_only_by_one_who_knows_its_version(make_store: Callable[..., Store]) -> None:
+    async def story() -> None:
+        async with opened(make_store()) as store:
+            assert await store.state("t", "audit") is None
+            assert not await store.set_state("t", "audit", b"x", expected=1)
+            assert await store.set_state("t", "audit", b"first \x00", expected=None)
+            assert not await store.set_state("t", "audit", b"x", expected=None)
+            assert await store.state("t", "audit") == State(b"first \x00", 1)
+            assert await store.set_state("t", "audit", b"", expected=1)
+            assert not await store.set_state("t", "audit", b"x", expected=1)
+            assert not await store.set_state("t", "audit", b"x", expected=3)
+            assert await store.state("t", "audit") == State(b"", 2)
+            assert await store.state("u", "audit") is None
+            assert await store.state("t", "other") is None
+
+    asyncio.run(story())
+
+
+def test_of_many_who_set_a_state_at_once_one_wins_each_round(make_store: Callable[..., Store]) -> None:
+    async def story() -> None:
+        async with opened(make_store()) as store:
+            for expected in (None, 1, 2):
+                tries = (store.set_state("t", "n", bytes([who]), expected=expected) for who in range(9))
+                assert sum(await asyncio.gather(*tries)) == 1
+            held = await store.state("t", "n")
+            assert held
+            assert held.version == 3
+
+    asyncio.run(story())
+
+
+def test_a_state_is_no_entry_and_stays_when_entries_make_room(make_store: Callable[..., Store], clock: Clock) -> None:
+    async def story() -> None:
+        async with opened(make_store(max_bytes=3_000)) as store:
+            await store.set_state("t", "n", bytes(9_000), expected=None)
+            for number in range(8):
+                await store.put("t", entry(str(number), angle=0.0))
+            clock.now_s += 1_000
+            assert await store.state("t", "n") == State(bytes(9_000), 1)
+            assert await store.entries("t") == []
+            stats = await store.stats()
+            assert (stats.entries, stats.size_bytes) == (0, 0)
+            assert await store.changes() == frozenset()
 
     asyncio.run(story())
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush, nlargest
 
-from workbench.cache.store import Entry, Neighbour, StoreStats, Vector
+from workbench.cache.store import Entry, Neighbour, State, StoreStats, Vector
 from workbench.cache.vectors import VectorIndex, check_vector
 
 
@@ -38,6 +38,7 @@ class MemoryStore:
         self._keys: dict[int, tuple[str, str]] = {}
         self._digests: dict[tuple[str, str], str] = {}  # by tenant and id
         self._expiries: list[tuple[float, int]] = []  # a heap of (expires_s, seq), some of them gone
+        self._states: dict[tuple[str, str], State] = {}
         # Made by the first `has_scope`: a tier in front of another store is never asked, and pays nothing.
         self._index: VectorIndex | None = None
 
@@ -146,6 +147,18 @@ class MemoryStore:
     async def changes(self) -> frozenset[tuple[str, str]]:
         """Nothing: no other process sees this memory."""
         return frozenset()
+
+    async def state(self, tenant: str, name: str) -> State | None:
+        """What was last set under this name."""
+        return self._states.get((tenant, name))
+
+    async def set_state(self, tenant: str, name: str, value: bytes, *, expected: int | None) -> bool:
+        """Set it if its version is still `expected`."""
+        held = self._states.get((tenant, name))
+        if (held.version if held else None) != expected:
+            return False
+        self._states[tenant, name] = State(value, (expected or 0) + 1)
+        return True
 
     def _add(self, key: tuple[str, str], entry: Entry) -> None:
         self._seq += 1

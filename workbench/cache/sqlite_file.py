@@ -15,7 +15,8 @@ from pathlib import Path
 
 from workbench.cache.sqlite_replica import Replica, Uses, read_marks, snapshot
 from workbench.cache.sqlite_schema import entry_of, file_number, give_vector, insert_entry, open_database, unusable
-from workbench.cache.store import Entry, Neighbour, StoreStats, Vector
+from workbench.cache.sqlite_state import read_state, write_state
+from workbench.cache.store import Entry, Neighbour, State, StoreStats, Vector
 from workbench.cache.vectors import check_vector
 from workbench.errors import StoreUnusable
 
@@ -220,6 +221,16 @@ class SqliteFile:
         self._replica.changed.clear()
         self._replica.handed_out -= changed
         return changed
+
+    def state(self, tenant: str, name: str) -> State | None:
+        """What was last set under this name."""
+        self._follow_the_path()
+        return read_state(self._db, tenant, name)
+
+    def set_state(self, tenant: str, name: str, value: bytes, *, expected: int | None) -> bool:
+        """Set it if its version is still `expected`."""
+        with self._writing():
+            return write_state(self._db, tenant, name, value, expected=expected)
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────────────
 

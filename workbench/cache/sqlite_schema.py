@@ -81,7 +81,17 @@ FIRST_VERSION: Migration = (
     END""",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (FIRST_VERSION,)
+SHARED_STATE: Migration = (
+    """CREATE TABLE states (
+        tenant TEXT NOT NULL,
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        value BLOB NOT NULL,
+        PRIMARY KEY (tenant, name)
+    ) STRICT""",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (FIRST_VERSION, SHARED_STATE)
 """In order; number n leads from version n to n + 1, and a new file starts at 0. Only ever append."""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from workbench.cache.sqlite_file import SqliteFile
-from workbench.cache.store import Entry, Neighbour, StoreStats, Vector
+from workbench.cache.store import Entry, Neighbour, State, StoreStats, Vector
 from workbench.errors import StoreError, StoreUnusable
 
 T = TypeVar("T")
@@ -121,6 +121,14 @@ class SqliteStore:
     async def changes(self) -> frozenset[tuple[str, str]]:
         """(tenant, digest) of what other processes replaced, removed, evicted or withdrew since the last call."""
         return await self._do(self._file.changes)
+
+    async def state(self, tenant: str, name: str) -> State | None:
+        """What was last set under this name, as it is in the file now."""
+        return await self._do(lambda: self._file.state(tenant, name))
+
+    async def set_state(self, tenant: str, name: str, value: bytes, *, expected: int | None) -> bool:
+        """Set it if its version is still `expected`; on return it survives a killed process."""
+        return await self._do(lambda: self._file.set_state(tenant, name, value, expected=expected))
 
     def _take_touched(self) -> list[tuple[str, str]]:
         touched, self._touched = list(self._touched), {}

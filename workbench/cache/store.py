@@ -65,6 +65,14 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """A small value that all processes of a store share; `version` counts its writes, from 1."""
+
+    value: bytes
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStats:
     """What a store holds now, all tenants together."""
 
@@ -140,3 +148,9 @@ class Store(Protocol):
         One that it gave a vector may be among them. A memory tier in front of the store drops these; asked at most
         every half second.
         """
+
+    async def state(self, tenant: str, name: str) -> State | None:
+        """What was last set under this name. It is no entry: it is not counted, never expires and is never evicted."""
+
+    async def set_state(self, tenant: str, name: str, value: bytes, *, expected: int | None) -> bool:
+        """Set it durably if its version is still `expected` (None: there is none yet); False, and no change, if not."""

@@ -1,0 +1,630 @@
+"""What the audit learns in service, from whom, and what it does with it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from benchmarks.audit_simulation import RULES, Runs, Scenario
+from tests.stores import LARGE_BYTES, opened
+from workbench.cache import audit_rules
+from workbench.cache.audit import READ_EVERY_S, Audit, Permission
+from workbench.cache.audit_check import Alias, Check, Match, Outcome, Skipped, Unsure, Wrong
+from workbench.cache.audit_state import (
+    MOST_BLOCKED,
+    MOST_SCOPES,
+    AuditState,
+    Checked,
+    Label,
+    Labelled,
+    Reported,
+    Rules,
+    Seen,
+    Start,
+)
+from workbench.cache.judges import Answer, Verdict
+from workbench.cache.memory_store import MemoryStore
+from workbench.cache.shared_state import NAME, SharedState
+from workbench.cache.sqlite_store import SqliteStore
+from workbench.cache.store import Store
+from workbench.errors import StoreError, ThinkerUnavailable
+
+TRUSTED = Rules(measured=(5_000, 0))
+"""For a judge that never gave a false alarm."""
+
+
+class ExactJudge:
+    """The same words are the same answer; an empty one says nothing."""
+
+    name = "exact"
+
+    async def compare(self, question: str, one: str, two: str) -> Verdict:
+        if not one or not two:
+            return Verdict("unsure", 0.0)
+        return Verdict("same" if one == two else "different", 1.0, tokens=1)
+
+
+class Thinker:
+    """Gives the answers in order, the last one for ever, or until it was asked so often."""
+
+    def __init__(self, *answers: str, most: int = 10**9) -> None:
+        self._answers = list(answers)
+        self._most = most
+        self.asked = 0
+
+    async def __call__(self) -> Answer:
+        if self.asked >= self._most:
+            return await unreachable()
+        self.asked += 1
+        return Answer(self._answers.pop(0) if len(self._answers) > 1 else self._answers[0], 10)
+
+
+async def unreachable() -> Answer:
+    raise ThinkerUnavailable("no Thinker is free of warm sessions")
+
+
+def audit(
+    store: Store,
+    *,
+    epoch: str = "p1",
+    rules: Rules = TRUSTED,
+    start: Start = "open",
+    draw: Callable[[], float] = lambda: 0.5,
+    judged: bool = True,
+) -> Audit:
+    return Audit(
+        store, epoch=epoch, rules=rules, judge=ExactJudge() if judged else None, start=lambda _: start, draw=draw
+    )
+
+
+def match(number: int = 0, *, scope: str = "s", stored: str = "right", tenant: str = "t") -> Match:
+    return Match(tenant, scope, f"entry{number}", f"digest{number}", f"question {number}", stored, 0.9)
+
+
+def permission(it: Audit, hit: Match) -> Permission:
+    return it.may_serve(hit.tenant, scope=hit.scope, entry_id=hit.entry_id, question_digest=hit.question_digest)
+
+
+async def serve(it: Audit, hit: Match, *, truth: str = "right") -> Outcome | None:
+    """One hit, and its audit if it is chosen."""
+    check = it.served(hit)
+    return await it.check(check, Thinker(truth)) if check else None
+
+
+def with_memory(story: Callable[[MemoryStore], object]) -> None:
+    store = MemoryStore(max_bytes=LARGE_BYTES)
+    found = story(store)
+    assert asyncio.iscoroutine(found)
+    asyncio.run(found)
+
+
+# ── one check ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("stored", "fresh", "expected"),
+    [
+        ("right", ["right"], Alias("entry0", "question 0", "digest0")),
+        ("bad", ["right", "right"], Wrong("entry0", "digest0")),
+        ("bad", ["right", "bad"], Unsure()),
+        ("bad", ["one", "two"], Unsure()),
+        ("", ["right"], Unsure()),
+    ],
+)
+def test_an_answer_is_wrong_only_if_two_fresh_ones_agree_against_it(
+    stored: str, fresh: list[str], expected: Outcome
+) -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store, draw=lambda: 0.99)
+        await it.look("t")
+        for _ in range(60):
+            it.served(match(1))
+        outcome = await it.check(Check(match(stored=stored), "targeted"), Thinker(*fresh))
+        assert outcome == expected
+        assert (permission(it, match()) == "seen-wrong") == isinstance(expected, Wrong)
+
+    with_memory(story)
+
+
+def test_a_thinker_that_cannot_be_asked_is_no_verdict_and_is_counted() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store)
+        await it.look("t")
+        check = it.served(match(stored="bad"))
+        assert check
+        assert isinstance(await it.check(check, unreachable), Skipped)
+        standing = it.standing("t")
+        assert (standing.skipped, standing.audited, standing.wrong) == (1, 0, 0)
+        assert permission(it, match()) == "serve"
+
+    with_memory(story)
+
+
+def test_what_checks_and_controls_cost_is_counted() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store)
+        await it.look("t")
+        thinker = Thinker("right")
+        check = it.served(match())
+        assert check
+        await it.check(check, thinker)
+        spent = it.standing("t").spent
+        assert (spent.answers, spent.comparisons, spent.tokens) == (2, 2, 22)  # the check, and a control
+        assert thinker.asked == 2
+        await it.check(check, thinker, fresh=Answer("right", 10))
+        assert thinker.asked == 3
+
+    with_memory(story)
+
+
+# ── which hits are checked ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_first_fifty_hits_are_all_checked_then_ever_fewer() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store, draw=random.Random(3).random)  # noqa: S311 - no secret
+        await it.look("t")
+        checks = [it.served(match(number)) for number in range(20_000)]
+        assert all(checks[:50])
+        shares = [sum(map(bool, checks[start : 2 * start])) / start for start in (50, 500, 5_000)]
+        assert shares == sorted(shares, reverse=True)
+        assert shares[0] > 0.6
+        assert shares[2] < 0.15
+        assert it.standing("t").share == pytest.approx(audit_rules.decayed(20_000, least=0.02))
+        weights = [check.weight for check in checks if check]
+        assert sum(weights) == pytest.approx(20_000, rel=0.05)
+
+    with_memory(story)
+
+
+def test_the_share_never_falls_below_the_least() -> None:
+    assert audit_rules.decayed(10**9, least=0.02) == 0.02
+
+
+def test_a_wrong_answer_makes_the_next_fifty_hits_be_checked() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store, draw=lambda: 0.97)
+        await it.look("t")
+        for number in range(10_000):
+            it.served(match(number))
+        assert it.served(match()) is None
+        doubted = it.suspect(match(1, stored="bad"))
+        assert doubted
+        assert doubted.kind == "targeted"
+        assert isinstance(await it.check(doubted, Thinker("right")), Wrong)
+        assert all(it.served(match(number)) for number in range(50))
+        assert it.served(match()) is None
+
+    with_memory(story)
+
+
+def test_without_a_judge_nothing_is_sampled() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store, judged=False)
+        await it.look("t")
+        assert it.served(match()) is None
+        assert it.withheld(match()) is None
+        assert it.suspect(match()) is None
+        assert isinstance(await it.label(match(), Answer("x", 1)), Skipped)
+
+    with_memory(story)
+
+
+# ── what closes ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_entry_seen_wrong_for_a_question_is_never_served_for_it_again_even_under_a_new_policy() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store)
+        await it.look("t")
+        assert isinstance(await serve(it, match(stored="bad")), Wrong)
+        assert permission(it, match(0)) == "seen-wrong"
+        assert permission(it, replace(match(0), question_digest="another")) == "serve"
+        assert permission(it, replace(match(0), entry_id="another")) == "serve"
+        later = audit(store, epoch="p2")
+        await later.look("t")
+        assert permission(later, match(0)) == "seen-wrong"
+        assert await serve(later, match(0)) == Unsure()  # no alias either
+
+    with_memory(story)
+
+
+def test_a_scope_closes_on_two_confirmed_wrongs_and_others_stay_open() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store)
+        await it.look("t")
+        for number in range(6):
+            await serve(it, match(number))
+        await serve(it, match(7, stored="bad"))
+        assert permission(it, match(9)) == "serve"
+        await serve(it, match(8, stored="bad"))
+        assert permission(it, match(9)) == "scope-closed"
+        assert permission(it, match(9, scope="other")) == "serve"
+        assert it.standing("t").closed_scopes == 1
+
+    with_memory(story)
+
+
+def test_two_persons_close_a_scope_and_one_who_says_it_twice_does_not() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store, judged=False)
+        await it.look("t")
+        for _ in range(2):
+            await it.report("t", scope="s", entry_id="entry0", question_digest="digest0")
+        assert permission(it, match(0)) == "seen-wrong"
+        assert permission(it, match(9)) == "serve"
+        await it.report("t", scope="s", entry_id="entry1", question_digest="digest1")
+        assert permission(it, match(9)) == "scope-closed"
+
+    with_memory(story)
+
+
+def test_a_judge_whose_false_alarms_were_not_measured_blocks_a_pair_and_closes_nothing() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store, rules=Rules())
+        await it.look("t")
+        for number in range(40):
+            check = Check(match(number, stored="bad"), "sampled")
+            assert isinstance(await it.check(check, Thinker("right", most=2)), Wrong)  # no third one for a control
+        assert it.standing("t").false_alarms > 0.5
+        assert permission(it, match(3)) == "seen-wrong"
+        assert permission(it, match(99)) == "serve"
+
+    with_memory(story)
+
+
+def test_controls_measure_the_judge_in_service() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store, rules=Rules(), draw=lambda: 0.0)
+        await it.look("t")
+        bounds = []
+        for number in range(150):
+            await serve(it, match(number))
+            bounds.append(it.standing("t").false_alarms)
+        assert bounds == sorted(bounds, reverse=True)
+        assert bounds[0] > 0.9
+        assert bounds[-1] < 0.04
+        await it.check(Check(match(1), "targeted"), Thinker("right", "two"))
+        held = await store.state("t", NAME)
+        assert held
+        controls = AuditState.model_validate_json(held.value).controls["exact"]
+        assert (controls.asked, controls.alarms) == (150, 0)  # the last one waits for the next write
+        await it.flush()
+        assert it.standing("t").false_alarms > bounds[-1]  # twice "two" after "right": an alarm
+
+    with_memory(story)
+
+
+def test_a_tenant_closes_when_too_many_are_wrong_and_others_stay_open() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store)
+        await it.look("t")
+        await it.look("u")
+        wrongs = 0
+        for number in count():
+            hit = match(number, scope=str(number), stored="right" if number % 5 else "bad")
+            if permission(it, hit) != "serve":
+                break
+            wrongs += number % 5 == 0
+            await serve(it, hit)
+        assert permission(it, match(999, scope="new")) == "tenant-closed"
+        assert it.standing("t").reason == "audit"
+        assert wrongs <= 10
+        assert permission(it, match(999, scope="new", tenant="u")) == "serve"
+
+    with_memory(story)
+
+
+def test_a_tenant_closes_when_persons_report_more_than_the_budget() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store, judged=False)
+        await it.look("t")
+        for number in range(200):
+            it.served(match(number))
+        for number in range(40):
+            await it.report("t", scope=str(number), entry_id=f"entry{number}", question_digest="d")
+            if it.standing("t").mode == "closed":
+                break
+        assert it.standing("t").reason == "reports"
+        assert 5 <= number <= 20
+
+    with_memory(story)
+
+
+def test_checks_that_were_chosen_for_suspicion_say_nothing_about_the_rate() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store)
+        await it.look("t")
+        for number in range(30):
+            check = it.suspect(match(number, scope=str(number), stored="bad"))
+            assert check
+            await it.check(check, Thinker("right"))
+        standing = it.standing("t")
+        assert (standing.mode, standing.evidence, standing.audited, standing.blocked) == ("open", 0, 0, 30)
+
+    with_memory(story)
+
+
+def test_a_new_policy_reopens_a_closed_tenant_in_its_default_mode() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store)
+        await it.look("t")
+        for number in range(20):
+            await serve(it, match(number, scope=str(number), stored="bad"))
+        assert it.standing("t").mode == "closed"
+        for start, expected in (("open", "serve"), ("shadow", "shadow")):
+            later = audit(store, epoch=f"p2 {start}", start=start)  # type: ignore[arg-type]  # mypy widens the pair
+            await later.look("t")
+            assert permission(later, match(99)) == expected
+        again = audit(store)
+        await again.look("t")
+        assert permission(again, match(99)) == "tenant-closed"
+        await again.reopen("t", "shadow")
+        assert permission(again, match(99)) == "shadow"
+        assert permission(again, match(3)) == "seen-wrong"
+
+    with_memory(story)
+
+
+# ── shadow mode ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_shadow_mode_opens_by_itself_on_a_clean_stream_and_not_on_a_dirty_one() -> None:
+    async def lookups_until_open(every: int) -> int | None:
+        it = audit(MemoryStore(max_bytes=LARGE_BYTES), start="shadow", draw=lambda: 0.999)
+        await it.look("t")
+        for number in range(1, 1_500):
+            if permission(it, match()) == "serve":
+                return number
+            if number % 3:
+                it.missed("t")
+                continue
+            hit = match(number, scope=str(number), stored="right" if number % every else "bad")
+            assert permission(it, hit) == "shadow"
+            check = it.withheld(hit)
+            assert check
+            await it.check(check, Thinker("right"), fresh=Answer("right", 10))
+        return None
+
+    assert asyncio.run(lookups_until_open(10**9)) == pytest.approx(452, abs=200)
+    assert asyncio.run(lookups_until_open(33)) is None
+
+
+def test_an_opened_tenant_begins_with_fifty_checks_and_keeps_its_labels() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store, start="shadow")
+        await it.look("t")
+        await it.check(Check(match(), "shadow"), Thinker("right"), fresh=Answer("right", 10))
+        for _ in range(600):
+            it.missed("t")
+        standing = it.standing("t")
+        assert (standing.mode, standing.reason, standing.labels) == ("open", "bound-held", 1)
+        assert standing.lookups < 600
+        assert standing.share == 1.0
+
+    with_memory(story)
+
+
+# ── free labels ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_misses_in_the_gray_zone_label_their_pair_and_move_the_next_cut() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store)
+        await it.look("t")
+        assert isinstance(await it.label(replace(match(0), score=0.7), Answer("right", 10)), Alias)
+        assert isinstance(await it.label(replace(match(1), score=0.4), Answer("other", 10)), Wrong)
+        assert await it.label(replace(match(2), score=0.5), Answer("", 10)) == Unsure()
+        assert permission(it, match(1)) == "serve"  # it was never served: nothing to block
+
+        def rule(labels: Sequence[Label]) -> float | None:
+            return min(label.score for label in labels if label.same) if len(labels) > 1 else None
+
+        shift = it.next_cut("t", rule)
+        assert shift
+        assert (shift.cut, shift.labels) == (0.7, 2)
+        assert it.next_cut("other", rule) is None
+
+    with_memory(story)
+
+
+# ── shared and kept ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_was_learnt_survives_a_restart(tmp_path: Path) -> None:
+    async def first() -> None:
+        async with opened(SqliteStore(tmp_path / "c.db")) as store:
+            it = audit(store)
+            await it.look("t")
+            for number in range(60):
+                await serve(it, match(number, scope=str(number), stored="bad" if number < 1 else "right"))
+            await it.flush()
+
+    async def second() -> None:
+        async with opened(SqliteStore(tmp_path / "c.db")) as store:
+            it = audit(store)
+            assert permission(it, match(5)) == "shadow"  # not read yet: careful
+            await it.look("t")
+            assert permission(it, match(0)) == "seen-wrong"
+            standing = it.standing("t")
+            assert (standing.hits, standing.lookups, standing.audited, standing.wrong) == (60, 60, 60, 1)
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
+def test_two_processes_share_the_evidence_and_count_everything_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with (
+            opened(SqliteStore(tmp_path / "c.db")) as one,
+            opened(SqliteStore(tmp_path / "c.db")) as two,
+        ):
+            proxies = [audit(one), audit(two)]
+            for it in proxies:
+                await it.look("t")
+            hits = [match(number, scope=str(number)) for number in range(40)]
+            await asyncio.gather(*(serve(proxies[number % 2], hit) for number, hit in enumerate(hits)))
+            await serve(proxies[0], match(77, stored="bad"))
+            for it in proxies:
+                await it.flush()
+            for store in (one, two):
+                it = audit(store)
+                await it.look("t")
+                standing = it.standing("t")
+                assert (standing.hits, standing.audited, standing.wrong) == (41, 41, 1)
+                assert permission(it, match(77)) == "seen-wrong"
+
+    asyncio.run(story())
+
+
+class Unsteady(MemoryStore):
+    """Writes, and then sometimes says that it failed."""
+
+    fails = False
+
+    async def set_state(self, tenant: str, name: str, value: bytes, *, expected: int | None) -> bool:
+        done = await super().set_state(tenant, name, value, expected=expected)
+        if self.fails:
+            raise StoreError("the connection broke")
+        return done
+
+
+def test_what_may_have_arrived_is_sent_again_and_counted_once() -> None:
+    async def story() -> None:
+        store = Unsteady(max_bytes=LARGE_BYTES)
+        it = audit(store)
+        await it.look("t")
+        for fails in (True, False, True, False):
+            store.fails = fails
+            it.served(match())
+            await it.flush()
+        other = audit(store)
+        await other.look("t")
+        assert other.standing("t").hits == it.standing("t").hits == 4
+
+    asyncio.run(story())
+
+
+def test_a_failing_store_loses_nothing_that_was_seen() -> None:
+    class Broken(MemoryStore):
+        async def state(self, tenant: str, name: str) -> None:
+            raise StoreError("down")
+
+    async def story() -> None:
+        it = audit(Broken(max_bytes=LARGE_BYTES))
+        with pytest.raises(StoreError):
+            await it.look("t")
+        await serve(it, match(stored="bad"))
+        assert permission(it, match()) == "seen-wrong"
+        assert permission(it, match(1)) == "shadow"
+
+    asyncio.run(story())
+
+
+def test_an_unreadable_state_begins_anew_in_shadow_mode() -> None:
+    async def story(store: MemoryStore) -> None:
+        await store.set_state("t", NAME, b"{not json", expected=None)
+        it = audit(store)
+        await it.look("t")
+        assert permission(it, match()) == "shadow"
+        it.missed("t")
+        await it.flush()
+        held = await store.state("t", NAME)
+        assert held
+        assert AuditState.model_validate_json(held.value).epochs["p1"].mode == "shadow"
+
+    with_memory(story)
+
+
+def test_the_state_stays_small_however_much_is_seen() -> None:
+    state = AuditState()
+    audit_rules.add_epoch(state, "p", start="open")
+    for number in range(MOST_BLOCKED + 10):
+        seen = Checked("targeted", "wrong", f"scope {number}", f"entry{number:011} digest{number:010}")
+        audit_rules.apply(state, "p", seen, rules=Rules())
+        audit_rules.apply(state, "p", Labelled(0.123456789, same=True, weight=1.0), rules=Rules())
+    assert len(state.blocked) == MOST_BLOCKED
+    assert f"entry{5:011} digest{5:010}" not in state.blocked  # the oldest
+    assert len(state.epochs["p"].scopes) == MOST_SCOPES
+    for number in range(9):
+        audit_rules.add_epoch(state, f"p{number}", start="open")
+    assert list(state.epochs) == ["p6", "p7", "p8"]
+    assert len(state.model_dump_json()) < 300_000
+
+
+def test_a_tenant_closes_when_there_is_no_room_for_more_closed_scopes() -> None:
+    state = AuditState()
+    audit_rules.add_epoch(state, "p", start="open")
+    for number in range(2 * (MOST_SCOPES + 1)):
+        seen = Checked("targeted", "wrong", f"scope {number // 2}", f"pair {number}")
+        audit_rules.apply(state, "p", seen, rules=TRUSTED)
+    assert (state.epochs["p"].mode, state.epochs["p"].reason) == ("closed", "scopes")
+
+
+def test_the_budget_among_hits_follows_the_counted_lookups_up_to_a_ceiling() -> None:
+    state = AuditState()
+    audit_rules.add_epoch(state, "p", start="open")
+    budgets = []
+    for lookups, hits in ((100, 100), (100, 0), (800, 0)):
+        audit_rules.apply(state, "p", Seen(lookups, hits), rules=Rules())
+        budgets.append(audit_rules.budget_among_hits(state.epochs["p"], rules=Rules()))
+    assert budgets == pytest.approx([0.01, 0.02, 0.05])
+
+
+def test_a_process_that_looks_again_honours_what_another_saw_wrong() -> None:
+    class Time:
+        now_s = 0.0
+
+        def __call__(self) -> float:
+            return self.now_s
+
+    async def story(store: MemoryStore) -> None:
+        clock = Time()
+        shared = [
+            SharedState(store, "t", epoch="p", rules=TRUSTED, start="open", writer=writer, clock=clock)
+            for writer in ("one", "two")
+        ]
+        for it in shared:
+            await it.refresh(max_age_s=READ_EVERY_S)
+        shared[0].note(Reported("s", "pair"))
+        await shared[0].write()
+        await shared[1].refresh(max_age_s=READ_EVERY_S)
+        assert "pair" not in shared[1].view.blocked
+        clock.now_s = READ_EVERY_S
+        await shared[1].refresh(max_age_s=READ_EVERY_S)
+        assert "pair" in shared[1].view.blocked
+
+    with_memory(story)
+
+
+# ── the simulation ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_simulation_does_what_the_audit_does() -> None:
+    """The same kind of stream through both: as many wrong answers until it closes, within chance."""
+
+    async def wrongs_until_closed(seed: int) -> int:
+        drawn = random.Random(seed)  # noqa: S311 - no secret
+        it = audit(MemoryStore(max_bytes=LARGE_BYTES), rules=RULES, draw=drawn.random)
+        await it.look("t")
+        for number in range(300):
+            it.served(match(number))
+        wrongs = 0
+        for number in count(300):
+            hit = match(number, scope=str(number), stored="bad" if drawn.random() < 0.2 else "right")
+            if permission(it, hit) == "tenant-closed":
+                return wrongs
+            wrongs += hit.stored == "bad"
+            await serve(it, hit)
+        raise AssertionError("it never closes")
+
+    served = [asyncio.run(wrongs_until_closed(seed)) for seed in range(20)]
+    simulated = Runs(Scenario("twin", 2_000, jump=300, before=0.0, runs=500), seed=1).go().wrongs
+    assert abs(sum(served) / 20 - simulated.mean()) <= 3 * simulated.std() / 20**0.5
+    assert simulated.mean() < 15

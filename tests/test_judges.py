@@ -1,0 +1,99 @@
+"""Whether two answers say the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from workbench.cache.judges import PIECE_WORDS, Answer, EmbeddingJudge, LlmJudge, Verdict, calibrated_cuts
+from workbench.cache.store import Vector
+
+
+class Directions:
+    """Texts by their first word: a vector in the plane for each number, in degrees; nothing for another word."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    async def __call__(self, texts: Sequence[str]) -> list[Vector | None]:
+        self.texts += texts
+        return [self._vector(text.split()[0]) for text in texts]
+
+    def _vector(self, word: str) -> Vector | None:
+        if not word.isdigit():
+            return None
+        angle = np.radians(float(word))
+        return np.array([np.cos(angle), np.sin(angle)], np.float32)
+
+
+def by_embedding(one: str, two: str) -> Verdict:
+    judge = EmbeddingJudge(Directions(), same=0.9, different=0.5)
+    return asyncio.run(judge.compare("whatever", one, two))
+
+
+def test_near_answers_are_the_same_and_far_ones_differ() -> None:
+    assert by_embedding("10", "20").says == "same"
+    assert by_embedding("10", "80").says == "different"
+    assert by_embedding("10", "55").says == "unsure"
+
+
+def test_confidence_grows_with_the_distance_from_the_cut() -> None:
+    assert by_embedding("10", "10").confidence == pytest.approx(1.0, abs=1e-6)
+    assert by_embedding("10", "15").confidence > by_embedding("10", "30").confidence
+    assert by_embedding("10", "99").confidence > by_embedding("10", "75").confidence
+    assert by_embedding("10", "55").confidence == 0
+
+
+@pytest.mark.parametrize(("one", "two"), [("", "10"), ("10", " \n "), ("", ""), ("unreadable", "10")])
+def test_what_cannot_be_read_is_unsure(one: str, two: str) -> None:
+    assert by_embedding(one, two) == Verdict("unsure", 0.0)
+
+
+def test_a_long_answer_is_read_in_pieces_and_averaged() -> None:
+    embed = Directions()
+    judge = EmbeddingJudge(embed, same=0.9, different=0.5)
+    half = "30 " * PIECE_WORDS
+    verdict = asyncio.run(judge.compare("", half + "90 " * PIECE_WORDS, "60"))  # 30° and 90° make 60°
+    assert verdict.says == "same"
+    assert [len(text.split()) for text in embed.texts] == [PIECE_WORDS, PIECE_WORDS, 1]
+
+
+def test_another_cut_is_another_judge() -> None:
+    names = {EmbeddingJudge(Directions(), same=same, different=0.5).name for same in (0.8, 0.9)}
+    assert len(names) == 2
+
+
+def test_cuts_keep_their_errors_on_both_sides() -> None:
+    random = np.random.default_rng(5)
+    alike, unlike = random.normal(0.85, 0.05, 500).tolist(), random.normal(0.7, 0.08, 500).tolist()
+    same, different = calibrated_cuts(alike, unlike, error=0.02)
+    assert different < same
+    assert np.mean(np.array(alike) < different) <= 0.02
+    assert np.mean(np.array(unlike) >= same) <= 0.02
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        ("SAME", "same"),
+        ("same.", "same"),
+        ("**Different**, since the port is another.", "different"),
+        ("UNSURE", "unsure"),
+        ("I think they are the SAME", "unsure"),
+        ("", "unsure"),
+    ],
+)
+def test_only_the_first_word_of_a_models_reply_counts(reply: str, says: str) -> None:
+    prompts: list[str] = []
+
+    async def ask(prompt: str) -> Answer:
+        prompts.append(prompt)
+        return Answer(reply, 42)
+
+    verdict = asyncio.run(LlmJudge(ask).compare("Which {port}?", "It is 80.", "It is 443."))
+    assert (verdict.says, verdict.tokens) == (says, 42)
+    (prompt,) = prompts
+    assert all(text in prompt for text in ("Which {port}?", "It is 80.", "It is 443."))

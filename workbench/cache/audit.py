@@ -1,0 +1,299 @@
+"""Learning in service: checks served hits against fresh answers, and stops serving where too many are wrong.
+
+It knows neither models nor HTTP: a fresh answer comes from an `Ask`, a comparison from a `Judge`. What it may close on
+is a person's word, or a judge's whose false alarms were measured: the same question is asked twice now and then, and
+the judge compares the two fresh answers as it would an audit's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from workbench.cache.audit_check import Alias, Ask, Check, Comparison, Match, Outcome, Skipped, Unsure, Wrong
+from workbench.cache.audit_rules import bounds, decayed, evidence, false_alarms, share
+from workbench.cache.audit_state import (
+    Checked,
+    Controlled,
+    Controls,
+    Label,
+    Labelled,
+    Mode,
+    Observation,
+    Paid,
+    Reopened,
+    Reported,
+    Rules,
+    Says,
+    Seen,
+    Spent,
+    Start,
+    pair_of,
+)
+from workbench.cache.judges import Answer, Judge
+from workbench.cache.shared_state import SharedState
+from workbench.cache.store import Store
+from workbench.errors import StoreError, WorkbenchError
+
+log = logging.getLogger(__name__)
+
+READ_EVERY_S = 0.5
+"""What other processes saw wrong is honoured here after at most this long."""
+
+LEAST_CONTROLS = 0.1
+"""The share of audits that go on being followed by a control."""
+
+Permission = Literal["serve", "shadow", "tenant-closed", "scope-closed", "seen-wrong"]
+"""Whether a hit may be served, or why not."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutShift:
+    """The cut that the labels of this epoch ask for, to be tried in the next one."""
+
+    cut: float
+    labels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a tenant stands: of `audited` (in shadow mode: of `lookups`) the rate lies in `low` to `high`.
+
+    The detector closes when `evidence` reaches `audit_state.THRESHOLD`.
+    """
+
+    mode: Mode
+    reason: str
+    lookups: int
+    hits: int
+    audited: int
+    wrong: int
+    unsure: int
+    skipped: int
+    reported: int
+    low: float
+    high: float
+    share: float
+    evidence: float
+    false_alarms: float
+    blocked: int
+    closed_scopes: int
+    labels: int
+    spent: Spent
+
+
+class Audit:
+    """One for all tenants of a process; `epoch` names the policy and the embedder that decide.
+
+    Without a judge nothing is sampled, and only persons' reports count. `draw` gives numbers in [0, 1).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        epoch: str,
+        rules: Rules,
+        judge: Judge | None,
+        start: Callable[[str], Start],
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._epoch = epoch
+        self._rules = replace(rules, judge=judge.name if judge else "")
+        self._judge = judge
+        self._start = start
+        self._draw = draw
+        self._writer = secrets.token_hex(8)
+        self._tenants: dict[str, SharedState] = {}
+
+    # ── on the way of a request ─────────────────────────────────────────────────────────────────────────────
+
+    async def look(self, tenant: str) -> None:
+        """Before a lookup: read what other processes know, at most every half second; raises `StoreError`."""
+        await self._of(tenant).refresh(max_age_s=READ_EVERY_S)
+
+    def may_serve(self, tenant: str, *, scope: str, entry_id: str, question_digest: str) -> Permission:
+        """Whether this entry may answer this question by meaning; from memory. A tenant never read is in shadow."""
+        shared = self._of(tenant)
+        state, epoch = shared.view, shared.view.epochs[self._epoch]
+        if pair_of(entry_id, question_digest) in state.blocked:
+            return "seen-wrong"
+        if epoch.mode == "closed":
+            return "tenant-closed"
+        counted = epoch.scopes.get(scope[:16])
+        if counted and counted.closed:
+            return "scope-closed"
+        return "serve" if epoch.mode == "open" and shared.is_read else "shadow"
+
+    def missed(self, tenant: str) -> None:
+        """A lookup reached the semantic decision, and nothing would have been served."""
+        self._note(tenant, Seen(1, 0))
+
+    def served(self, match: Match) -> Check | None:
+        """A hit was served; the check to make, if this one is sampled."""
+        epoch = self._of(match.tenant).view.epochs[self._epoch]
+        audited = share(epoch, rules=self._rules)
+        self._note(match.tenant, Seen(1, 1))
+        if self._judge is None or self._draw() >= audited:
+            return None
+        return Check(match, "sampled", 1 / audited)
+
+    def withheld(self, match: Match) -> Check | None:
+        """In shadow mode: it would have been served. The check takes the Thinker's answer to this very request."""
+        return Check(match, "shadow") if self._judge else None
+
+    def suspect(self, match: Match) -> Check | None:
+        """There is a reason to doubt a served hit (the user asked again at once): check this one.
+
+        That says nothing about the rate, but a wrong one is blocked, counts in its scope, and makes the audit alert.
+        """
+        return Check(match, "targeted") if self._judge else None
+
+    # ── beside it ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def check(self, check: Check, ask: Ask, *, fresh: Answer | None = None) -> Outcome:
+        """Compare the stored answer with a fresh one (`fresh`, if it is there already), and tell all processes."""
+        if self._judge is None:
+            return Skipped("no-judge")
+        match = check.match
+        comparison = Comparison(self._judge, match, ask)
+        try:
+            first = fresh or await comparison.fresh()
+            says = await comparison.examine(match.stored, first)
+        except (WorkbenchError, TimeoutError) as error:
+            self._note(match.tenant, comparison.paid(skipped=True))
+            if check.kind == "shadow":  # only where answers differ is more to ask: skipped, they would all look right
+                self._note(match.tenant, Checked("shadow", "unsure", match.scope, _pair(match)))
+            return Skipped(repr(error))
+        self._note(match.tenant, Checked(check.kind, says, match.scope, _pair(match)))
+        if says != "unsure":
+            self._note(match.tenant, Labelled(match.score, says == "right", check.weight))
+        await self._write(match.tenant)  # others must know before a control takes its time
+        await self._control(match.tenant, comparison, first, self._judge)
+        self._note(match.tenant, comparison.paid())
+        return self._outcome(match, says)
+
+    async def label(self, match: Match, fresh: Answer) -> Outcome:
+        """A miss in the gray zone was answered anyway: whether the nearest entry would have been right."""
+        if self._judge is None:
+            return Skipped("no-judge")
+        try:
+            verdict = await self._judge.compare(match.question, match.stored, fresh.text)
+        except (WorkbenchError, TimeoutError) as error:
+            return Skipped(repr(error))
+        self._note(match.tenant, Paid(0, 1, verdict.tokens))
+        if verdict.says == "unsure":
+            return Unsure()
+        self._note(match.tenant, Labelled(match.score, verdict.says == "same", 1.0))
+        return self._outcome(match, "right" if verdict.says == "same" else "wrong")
+
+    async def report(self, tenant: str, *, scope: str, entry_id: str, question_digest: str) -> None:
+        """A person called a served answer wrong; raises `StoreError`."""
+        self._note(tenant, Reported(scope, pair_of(entry_id, question_digest)))
+        await self._of(tenant).write()
+
+    async def reopen(self, tenant: str, mode: Start) -> None:
+        """A person starts the tenant's epoch anew; what was seen wrong stays blocked. Raises `StoreError`."""
+        self._note(tenant, Reopened(mode))
+        await self._of(tenant).write()
+
+    async def flush(self) -> None:
+        """Write all tenants' counts; what fails is logged, and kept for the next time."""
+        for tenant in list(self._tenants):
+            await self._write(tenant)
+
+    async def run(self, *, every_s: float = 5.0) -> None:
+        """Flush again and again until cancelled; a killed process forgets at most these seconds' counts."""
+        while True:
+            await asyncio.sleep(every_s)
+            await self.flush()
+
+    # ── what came of it ─────────────────────────────────────────────────────────────────────────────────────
+
+    def standing(self, tenant: str) -> Standing:
+        """Where the tenant stands, as far as this process knows."""
+        state = self._of(tenant).view
+        epoch = state.epochs[self._epoch]
+        low, high = bounds(epoch, rules=self._rules)
+        counts = {
+            name: getattr(epoch, name)
+            for name in ("lookups", "hits", "audited", "wrong", "unsure", "skipped", "reported")
+        }
+        return Standing(
+            mode=epoch.mode,
+            reason=epoch.reason,
+            low=low,
+            high=high,
+            share=share(epoch, rules=self._rules),
+            evidence=evidence(epoch),
+            false_alarms=false_alarms(state, rules=self._rules),
+            blocked=len(state.blocked),
+            closed_scopes=sum(scope.closed for scope in epoch.scopes.values()),
+            labels=len(epoch.labels),
+            spent=epoch.spent,
+            **counts,
+        )
+
+    def next_cut(self, tenant: str, rule: Callable[[Sequence[Label]], float | None]) -> CutShift | None:
+        """What `rule` makes of this epoch's labels for the next one; None when it finds them too few."""
+        labels = tuple(self._of(tenant).view.epochs[self._epoch].labels)
+        cut = rule(labels)
+        return None if cut is None else CutShift(cut, len(labels))
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _control(self, tenant: str, comparison: Comparison, fresh: Answer, judge: Judge) -> None:
+        """Now and then, whatever the check said."""
+        counted = self._of(tenant).view.controls.get(judge.name, Controls())
+        if self._draw() >= decayed(counted.asked, least=LEAST_CONTROLS):
+            return
+        try:
+            alarm = await comparison.control(fresh)
+        except (WorkbenchError, TimeoutError) as error:
+            log.debug("audit.control_skipped error=%r", error)
+            return
+        self._note(tenant, Controlled(judge.name, alarm))
+
+    def _outcome(self, match: Match, says: Says) -> Outcome:
+        if says == "wrong":
+            return Wrong(match.entry_id, match.question_digest)
+        if says == "unsure" or _pair(match) in self._of(match.tenant).view.blocked:
+            return Unsure()
+        return Alias(match.entry_id, match.question, match.question_digest)
+
+    async def _write(self, tenant: str) -> None:
+        try:
+            await self._of(tenant).write()
+        except StoreError as error:
+            log.warning("audit.not_written error=%r", error)
+
+    def _note(self, tenant: str, observation: Observation) -> None:
+        shared = self._of(tenant)
+        before = shared.view.epochs[self._epoch].mode
+        shared.note(observation)
+        now = shared.view.epochs[self._epoch]
+        if now.mode != before:
+            log.warning("audit.mode tenant=%s from=%s to=%s reason=%s", tenant, before, now.mode, now.reason)
+
+    def _of(self, tenant: str) -> SharedState:
+        shared = self._tenants.get(tenant)
+        if shared is None:
+            shared = self._tenants[tenant] = SharedState(
+                self._store,
+                tenant,
+                epoch=self._epoch,
+                rules=self._rules,
+                start=self._start(tenant),
+                writer=self._writer,
+            )
+        return shared
+
+
+def _pair(match: Match) -> str:
+    return pair_of(match.entry_id, match.question_digest)

@@ -1,0 +1,111 @@
+"""One check: the stored answer against fresh ones, what came of it, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from workbench.cache.audit_state import Kind, Paid, Says
+from workbench.cache.judges import Answer, Judge
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A question and the entry that answers it by meaning, or would. `score` is what the policy's cut applies to."""
+
+    tenant: str
+    scope: str
+    entry_id: str
+    question_digest: str
+    question: str
+    stored: str
+    score: float
+
+
+Ask = Callable[[], Awaitable[Answer]]
+"""Puts a match's question to a Thinker anew; a `WorkbenchError` or a time-out when it cannot be asked now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A match to compare with a fresh answer, how it was chosen, and how many hits it stands for."""
+
+    match: Match
+    kind: Kind
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """The question has the same answer as the entry: it may answer it from now on as if identical."""
+
+    entry_id: str
+    question: str
+    question_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """The entry does not answer the question."""
+
+    entry_id: str
+    question_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """Nothing can be said: the judge could not, or the Thinker answers differently each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """It could not be checked."""
+
+    reason: str
+
+
+Outcome = Alias | Wrong | Unsure | Skipped
+
+
+class Comparison:
+    """Compares answers to one match's question, and counts what that costs."""
+
+    def __init__(self, judge: Judge, match: Match, ask: Ask) -> None:
+        self._judge = judge
+        self._match = match
+        self._ask = ask
+        self._answers = self._comparisons = self._tokens = 0
+
+    async def fresh(self) -> Answer:
+        """A fresh answer; raises what `Ask` does."""
+        answer = await self._ask()
+        self._answers += 1
+        self._tokens += answer.tokens
+        return answer
+
+    async def examine(self, stored: str, fresh: Answer) -> Says:
+        """Whether the stored answer is right; it is wrong only if a second fresh one differs from it too.
+
+        And the fresh ones must agree: a question that is answered differently each time has no wrong answers.
+        """
+        if (first := await self._same(stored, fresh.text)) is not False:
+            return "right" if first else "unsure"
+        second = await self.fresh()
+        if await self._same(stored, second.text) is not False:
+            return "unsure"
+        return "wrong" if await self._same(fresh.text, second.text) else "unsure"
+
+    async def control(self, fresh: Answer) -> bool:
+        """Whether the judge gives a false alarm: the examination of a fresh answer as if it were the stored one."""
+        return await self.examine(fresh.text, await self.fresh()) == "wrong"
+
+    def paid(self, *, skipped: bool = False) -> Paid:
+        """What it cost so far."""
+        return Paid(self._answers, self._comparisons, self._tokens, skipped)
+
+    async def _same(self, one: str, two: str) -> bool | None:
+        """None when the judge is unsure."""
+        verdict = await self._judge.compare(self._match.question, one, two)
+        self._comparisons += 1
+        self._tokens += verdict.tokens
+        return None if verdict.says == "unsure" else verdict.says == "same"
