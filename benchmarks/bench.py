@@ -22,9 +22,7 @@ from rich.console import Console
 from benchmarks import children
 from benchmarks.figures import RESULTS, Figure, Target, print_table, save, this_run, update_readme
 from benchmarks.measuring import Effort, Measuring, Round
-from benchmarks.stock import Size, Stock, fill, small_body, tool_turn_body
-from workbench.cache.embedder import Embedder
-from workbench.cache.model_folder import minilm_folder
+from benchmarks.stock import Models, Size, Stock, fill, small_body, tool_turn_body
 
 GROUPS = ("start", "exact", "exact-large", "cold", "semantic", "miss", "miss-among", "tool-turn", "memory", "client")
 WHOLE = Effort(rounds=3, latency=600, rate=3000, warmup=60)
@@ -171,7 +169,7 @@ def _figure(
 
 def measure(folder: Path, effort: Effort, size: Size, groups: list[str]) -> Iterator[Figure]:
     """Start everything in `folder`, measure these groups, and stop everything."""
-    stock = asyncio.run(fill(folder / "cache.sqlite", Embedder(minilm_folder(folder / "workbench/embedders")), size))
+    stock = asyncio.run(fill(folder / "cache.sqlite", Models.below(folder / "workbench"), size))
     with children.stand_in("ollama", "--chunks", "20", folder=folder) as ollama:
         if "start" in groups:
             yield _starts(folder, thinker=ollama.url, rounds=effort.rounds)

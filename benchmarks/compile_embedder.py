@@ -42,7 +42,7 @@ def study_module(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ConfigurationError(
-            f"{name} cannot be imported ({error}): compiling needs the study extra, "
+            f"{name} cannot be imported ({error}): this needs the study extra, "
             "run `pip install -c constraints.txt '.[study]'` in an environment of its own"
         ) from error
 

@@ -70,7 +70,7 @@ def read_families(paths: Iterable[Path]) -> list[Family]:
     """All families of these files, in order; raises `ConfigurationError` with file and line."""
     families: dict[str, Family] = {}
     for path in paths:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(path.read_text(encoding="utf-8").rstrip("\n").split("\n"), 1):
             try:
                 family = Family.model_validate_json(line)
             except ValidationError as error:

@@ -20,7 +20,6 @@ from rich.table import Table
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "bench.json"
 README = ROOT / "README.md"
-BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,7 @@ def save(rows: Sequence[dict[str, Any]], path: Path = RESULTS) -> None:
     path.write_bytes(orjson.dumps(list(rows), option=orjson.OPT_INDENT_2) + b"\n")
 
 
-def markdown(rows: Iterable[dict[str, Any]]) -> str:
+def markdown(rows: Iterable[dict[str, Any]], *, command: str = "make bench") -> str:
     """The rows that have a target as a Markdown table, and one line on where they come from."""
     shown = [row for row in rows if row["target"]]
     lines = ["| figure | measured | target | |", "|---|---|---|---|"]
@@ -133,15 +132,19 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
     if shown:
         run = shown[0]
         machine = f"{run['machine']['cores']} cores of {run['machine']['cpu']}, Python {run['python']}"
-        lines += ["", f"`make bench` on {machine}, {run['date']}, commit {run['commit']}."]
+        lines += ["", f"`{command}` on {machine}, {run['date']}, commit {run['commit']}."]
     return "\n".join(lines)
 
 
 def update_readme(results: Path = RESULTS, readme: Path = README) -> bool:
     """Put the results file's table between the README's marks; False when it has none."""
-    text = readme.read_text()
-    table = markdown(orjson.loads(results.read_bytes()))
-    new, count = BLOCK.subn(lambda marks: f"{marks[1]}{table}\n{marks[2]}", text)
+    return put_between_marks("results", markdown(orjson.loads(results.read_bytes())), readme=readme)
+
+
+def put_between_marks(name: str, table: str, *, readme: Path = README) -> bool:
+    """Put a table between the README's marks of this name; False when it has none."""
+    block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    new, count = block.subn(lambda marks: f"{marks[1]}{table}\n{marks[2]}", readme.read_text())
     if count:
         readme.write_text(new)
     return bool(count)

@@ -21,10 +21,13 @@ import numpy as np
 
 from benchmarks.stand_ins.ollama import ServedModel
 from workbench.cache.embedder import Embedder
+from workbench.cache.model_folder import minilm_folder
 from workbench.cache.policy import Serve, load_policy
 from workbench.cache.question import question
 from workbench.cache.sqlite_store import SqliteStore
 from workbench.cache.store import Entry, Vector
+from workbench.cache.verifier import Verifier
+from workbench.cache.verifier_folder import verifier_folder
 from workbench.messages import parse_request
 from workbench.proxy.auth import DEFAULT_TENANT
 from workbench.proxy.payload import encode
@@ -85,21 +88,34 @@ class Size:
     paraphrases: int
 
 
-async def fill(path: Path, embedder: Embedder, size: Size) -> Stock:
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What the server embeds and verifies with."""
+
+    embedder: Embedder
+    verifier: Verifier
+
+    @classmethod
+    def below(cls, folder: Path) -> Models:
+        """The default ones, built where a server with this data folder finds them."""
+        return cls(Embedder(minilm_folder(folder / "embedders")), Verifier(verifier_folder(folder / "embedders")))
+
+
+async def fill(path: Path, models: Models, size: Size) -> Stock:
     """Make the store at `path`, as the server would have left it."""
     unused = _stems()
     stems = list(islice(unused, size.entries - 1))
     asked = [stored(stem) for stem in stems[: size.asked]]
-    vectors = embedder.encode(asked)
+    vectors = models.embedder.encode(asked)
     stock = Stock(
         entries=size.entries,
         exact=[small_body(text) for text in asked],
         cold=[small_body(stored(stem)) for stem in stems[size.asked :]],
         large=[large_body("What does this repository do, and where do I start reading?")],
-        paraphrases=[small_body(text) for text in _paraphrases(stems[: size.asked], list(vectors), embedder, size)],
+        paraphrases=[small_body(text) for text in _paraphrases(stems[: size.asked], list(vectors), models, size)],
         unknown=map(stored, unused),
     )
-    store = SqliteStore(path, fingerprint=embedder.fingerprint)
+    store = SqliteStore(path, fingerprint=models.embedder.fingerprint)
     await store.open()
     try:
         for body, vector in zip(
@@ -127,14 +143,14 @@ def _stems() -> Iterator[str]:
         yield "{} the {} of a {} in {}".format(*words)
 
 
-def _paraphrases(stems: Sequence[str], vectors: Sequence[Vector], embedder: Embedder, size: Size) -> list[str]:
+def _paraphrases(stems: Sequence[str], vectors: Sequence[Vector], models: Models, size: Size) -> list[str]:
     """Other forms of these questions that the policy serves, the forms evenly mixed."""
     policy = load_policy()
     served: list[str] = []
     for form in FORMS:
         texts = [form.format(stem) for stem in stems]
-        for stem, text, near, vector in zip(stems, texts, vectors, embedder.encode(texts), strict=True):
-            if isinstance(policy.decide(text, stored(stem), float(near @ vector)), Serve):
+        for stem, text, near, vector in zip(stems, texts, vectors, models.embedder.encode(texts), strict=True):
+            if isinstance(policy.decide(text, stored(stem), float(near @ vector), verifier=models.verifier), Serve):
                 served.append(text)
     random.Random(SEED).shuffle(served)  # noqa: S311  # no secret
     if len(served) < size.paraphrases:

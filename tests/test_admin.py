@@ -59,7 +59,7 @@ def test_explain_names_the_slot_and_both_values(tmp_path: Path) -> None:
         trap = {"a": QUESTION, "b": "How do I reverse a list in Python 2?"}
         told = post(address, trap, path="/api/explain").json()
         assert told["served"] is False
-        assert told["decision"]["slot"] == "numbers"
+        assert told["decision"]["slot"] == "versions-missing"
         assert "2" in told["decision"]["asked"]
         assert told["decision"]["similarity"] > told["decision"]["threshold"]
         assert post(address, {"a": QUESTION, "b": PARAPHRASE}, path="/api/explain").json()["served"] is True

@@ -109,7 +109,7 @@ def test_nearer_candidate_that_a_guard_refuses_does_not_hide_a_good_one() -> Non
         assert hit.entry.payload == b"Is Python 3 fast?"
         refused = await cache.lookup("t", ask("is python 4 fast"))
         assert isinstance(refused, Miss)
-        assert refused.reason == "numbers"
+        assert refused.reason == "versions"
         assert refused.candidate is not None
 
     asyncio.run(story())

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.families import (
     DATA,
     Family,
+    Split,
     all_pairs,
     anchored_pairs,
     content_hash,
@@ -49,8 +50,8 @@ def test_splits_are_large_enough_and_share_no_family() -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "calibrate", "test"])
-def test_no_text_is_both_the_same_and_a_trap(split: str) -> None:
-    for family in own_families(split):  # type: ignore[arg-type]  # the three literals above
+def test_no_text_is_both_the_same_and_a_trap(split: Split) -> None:
+    for family in own_families(split):
         same = {" ".join(text.split()) for text in family.same}
         assert len(same) == len(family.same), family.family
         assert not same & {" ".join(trap.text.split()) for trap in family.traps}, family.family
@@ -58,7 +59,7 @@ def test_no_text_is_both_the_same_and_a_trap(split: str) -> None:
 
 def test_every_slot_has_traps_in_every_split() -> None:
     for split in ("train", "calibrate", "test"):
-        slots = Counter(trap.slot for family in own_families(split) for trap in family.traps)  # type: ignore[arg-type]  # likewise
+        slots = Counter(trap.slot for family in own_families(split) for trap in family.traps)
         assert len(slots) == 29
         assert min(slots.values()) >= 8
 
@@ -82,9 +83,7 @@ def test_division_moves_nobody_when_families_are_added() -> None:
 
     assert len(first) + len(second) == len(families)
     assert 0.7 < len(first) / len(families) < 0.9
-    assert {each.family for each in few} == {each.family for each in first} & {
-        each.family for each in families[:100]
-    }
+    assert {each.family for each in few} == {each.family for each in first} & {each.family for each in families[:100]}
 
 
 @pytest.mark.parametrize(
@@ -111,6 +110,6 @@ def test_texts_differ_by_more_than_case_in_almost_all_traps() -> None:
         for split in ("train", "calibrate", "test")
         for family in own_families(split)
         for trap in family.traps
-    )  # type: ignore[arg-type]  # likewise
+    )
 
     assert same <= 30

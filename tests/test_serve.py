@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -19,6 +20,8 @@ from benchmarks.stand_ins.ollama import StandInOllama, running
 from benchmarks.stand_ins.ollama_script import Gate, Script, Text, Wait, text
 from benchmarks.stand_ins.serving import listen
 from tests.proxying import PLAIN, body, outcome, post
+from workbench.cache.guards import GUARDS_VERSION
+from workbench.cache.policy import POLICY_VERSION
 
 SERVE = Path(__file__).parents[1] / "serve.py"
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+$")
@@ -141,7 +144,14 @@ def test_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
 
 def test_policy_for_another_embedder_is_refused(tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"
-    policy.write_text('{"version":1,"embedder":"other","fingerprint":"0123","gate":0.9,"guards":2}')
+    found = {
+        "version": POLICY_VERSION,
+        "guards": GUARDS_VERSION,
+        "embedder": "other",
+        "fingerprint": "0123",
+        "gate": 0.9,
+    }
+    policy.write_text(json.dumps(found))
     assert "0123" in refusal(tmp_path, "--policy", str(policy), "--thinker", "embedded:")
     policy.write_text("{")
     assert str(policy) in refusal(tmp_path, "--policy", str(policy), "--thinker", "embedded:")

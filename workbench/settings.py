@@ -23,6 +23,9 @@ from workbench.errors import ConfigurationError
 log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
+Rule = Literal["secrets", "personal", "moment", "variety"]
+"""What keeps a question from being matched by meaning, as `workbench.cache.admission` names it."""
+Semantic = Literal["on", "shadow", "off"]
 PREFIX = "WORKBENCH_"
 CONFIG_FILE = "workbench.toml"
 
@@ -57,13 +60,23 @@ class Settings(BaseSettings):
     store: str = Field(default_factory=_default_store)
     thinkers: Annotated[list[str], NoDecode] = []
     policy: Path | None = None
-    semantic: Literal["on", "shadow", "off"] = "on"
+    semantic: Semantic = "on"
 
     keys: Annotated[list[Key], NoDecode] = []
     keys_file: Path | None = None
     allowed_hosts: Annotated[list[str], NoDecode] = []
 
+    admission: Annotated[list[Rule], NoDecode] = ["secrets", "personal", "moment", "variety"]
+
     embedder: Path | None = None
+    verifier: Path | None = None
+
+    tenant_semantic: Annotated[dict[str, Semantic], NoDecode] = {}
+    audit: bool = True
+    audit_judge: Literal["embedding", "none"] = "embedding"
+    audit_idle_s: Annotated[float, Field(ge=0)] = 300.0
+    audit_patience_s: Annotated[float, Field(ge=0)] = 1800.0
+
     ttl_s: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
     store_max_bytes: Annotated[int, Field(ge=MIB)] = 2048 * MIB
     memory_max_bytes: Annotated[int, Field(ge=0)] = 64 * MIB
@@ -84,16 +97,35 @@ class Settings(BaseSettings):
     recent_exchanges: Annotated[int, Field(ge=0)] = 1000
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
-    @field_validator("thinkers", "allowed_hosts", mode="before")
+    @field_validator("thinkers", "allowed_hosts", "admission", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("tenant_semantic", mode="before")
+    @classmethod
+    def _parse_modes(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        if wrong := next((part for part in parts if not part.partition(":")[2]), None):
+            raise ValueError(f"{wrong!r} is not tenant:on, tenant:shadow or tenant:off")
+        return {tenant: mode for tenant, _, mode in (part.partition(":") for part in parts)}
 
     @field_validator("keys", mode="before")
     @classmethod
     def _parse_keys(cls, value: Any) -> Any:
         lines = value.replace("\n", ",").split(",") if isinstance(value, str) else value
         return [_parse_key(line) for line in lines if not isinstance(line, str) or line.strip()]
+
+    def semantic_of(self, tenant: str) -> Semantic:
+        """Whether this tenant's questions are matched by meaning."""
+        return self.tenant_semantic.get(tenant, self.semantic)
+
+    @property
+    def is_semantic(self) -> bool:
+        """Whether anybody's are."""
+        return {self.semantic, *self.tenant_semantic.values()} != {"off"}
 
     def all_keys(self) -> list[Key]:
         """The keys of the setting and of the file; raises `ConfigurationError` when the file cannot be read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 TRIES = 2
 """A call that failed before its first event is made once more: elsewhere if there is an elsewhere."""
 
+LOOK_AGAIN_S = 1.0
+"""How soon to ask again when a Thinker will be idle that answers a client now."""
+
 
 class Thinker:
     """A backend, what models it has, and how it is doing."""
@@ -25,6 +29,8 @@ class Thinker:
         self.backend = backend
         self.models: tuple[Model, ...] = ()
         self.in_flight = 0
+        self.clients = 0
+        self.last_used_s = time.monotonic()  # who knows what another process, or this one before, asked of it
         self.error: str | None = "not asked yet"
 
     @property
@@ -35,6 +41,12 @@ class Thinker:
     def has(self, model: Model) -> bool:
         """Whether it has this model at this revision, with whatever context."""
         return any((known.name, known.digest) == (model.name, model.digest) for known in self.models)
+
+    def idle_in_s(self, idle_s: float) -> float:
+        """How long until no client was served here for `idle_s`: then no session's prompt is warm in its memory."""
+        if self.clients:
+            return max(idle_s, LOOK_AGAIN_S)
+        return max(0.0, self.last_used_s + idle_s - time.monotonic())
 
     async def refresh(self) -> None:
         """Ask for its models; keeps the last known ones when it cannot be asked."""
@@ -48,10 +60,14 @@ class Thinker:
 
 
 class Call:
-    """One request on its way to some Thinker; `thinker` names who answers it."""
+    """One request on its way to some Thinker; `thinker` names who answers it.
 
-    def __init__(self, pool: Pool, request: MessagesRequest, model: Model) -> None:
+    With `idle_s` it is the proxy's own, and no client's: it goes only where no client was for so long.
+    """
+
+    def __init__(self, pool: Pool, request: MessagesRequest, model: Model, *, idle_s: float | None = None) -> None:
         self.thinker = ""
+        self._idle_s = idle_s
         self._pool = pool
         self._request = request
         self._model = model
@@ -60,7 +76,7 @@ class Call:
         """The reply's events; a failure before the first one is tried again, a later one is raised."""
         tried: list[Thinker] = []
         while True:
-            thinker = self._pool.pick(self._model, but_not=tried)
+            thinker = self._pool.pick(self._model, but_not=tried, idle_s=self._idle_s)
             tried.append(thinker)
             self.thinker = thinker.url
             begun = False
@@ -76,7 +92,9 @@ class Call:
                 log.warning("thinker.retry url=%s error=%r", thinker.url, str(error))
 
     async def _ask(self, thinker: Thinker) -> AsyncGenerator[Event, None]:
+        is_clients = self._idle_s is None
         thinker.in_flight += 1
+        thinker.clients += is_clients
         try:
             stream = thinker.backend.stream(self._request, model=self._model.name)
             async with aclosing(stream) as events:
@@ -84,6 +102,9 @@ class Call:
                     yield event
         finally:
             thinker.in_flight -= 1
+            thinker.clients -= is_clients
+            if is_clients:
+                thinker.last_used_s = time.monotonic()
 
 
 class Pool:
@@ -152,15 +173,26 @@ class Pool:
             return models[0]
         raise NotFound(f"model: {requested}. There is: {', '.join(model.name for model in models)}, or any claude name")
 
-    def call(self, request: MessagesRequest, model: Model) -> Call:
-        """A call of this model; nothing is sent before its events are read."""
-        return Call(self, request, model)
+    def call(self, request: MessagesRequest, model: Model, *, idle_s: float | None = None) -> Call:
+        """A call of this model, see `Call`; nothing is sent before its events are read."""
+        return Call(self, request, model, idle_s=idle_s)
 
-    def pick(self, model: Model, *, but_not: list[Thinker]) -> Thinker:
-        """The least busy Thinker that has the model, a healthy one if possible, one not yet tried if possible."""
+    def idle_in_s(self, model: Model, idle_s: float) -> float:
+        """How long until a Thinker with this model has served no client for `idle_s`; 0 also when none has it."""
+        return min((thinker.idle_in_s(idle_s) for thinker in self.thinkers if thinker.has(model)), default=0.0)
+
+    def pick(self, model: Model, *, but_not: list[Thinker], idle_s: float | None = None) -> Thinker:
+        """The least busy Thinker that has the model, a healthy one if possible, one not yet tried if possible.
+
+        With `idle_s` only one that has served no client for so long.
+        """
         able = [thinker for thinker in self.thinkers if thinker.has(model)]
         if not able:
             raise ThinkerUnavailable(f"no Thinker has {model.name} any more: " + self.why_not)
+        if idle_s is not None:
+            able = [thinker for thinker in able if not thinker.idle_in_s(idle_s)]
+        if not able:
+            raise ThinkerUnavailable(f"every Thinker with {model.name} has served a client in the last {idle_s:g} s")
         return min(able, key=lambda thinker: (thinker in but_not, thinker.error is not None, thinker.in_flight))
 
     @property

@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Set
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-from workbench.cache.policy import Policy, Refuse, Serve
+from workbench.cache.admission import ALL, first_reason, holds_secret
+from workbench.cache.audit import Permission
+from workbench.cache.policy import Policy, Refuse, Serve, Weighed
 from workbench.cache.question import Question
+from workbench.cache.seams import AsyncEmbedder, AsyncVerifier, Permits
 from workbench.cache.store import Entry, Neighbour, Store, Vector
 from workbench.errors import EmbeddingError, StoreError
 
@@ -30,19 +33,6 @@ PENDING_AT_ONCE = 15
 
 CHANGES_EVERY_S = 0.5
 """How often the store is asked what other processes changed: half of the promised second."""
-
-
-class AsyncEmbedder(Protocol):
-    """Text → unit vector."""
-
-    async def embed(self, text: str) -> Vector | None:
-        """The text's vector; None when the model cannot read all of it. Raises `EmbeddingError`."""
-
-    async def embed_all(self, texts: Sequence[str]) -> list[Vector | None]:
-        """The same for several texts at once, in the given order."""
-
-    def known(self, text: str) -> Vector | None:
-        """The text's vector if it was embedded lately; waits for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +78,10 @@ class SemanticCache:
         *,
         memory: Store | None,
         embedder: AsyncEmbedder | None,
+        verifier: AsyncVerifier | None = None,
+        permits: Permits | None = None,
         policy: Policy,
+        admission: Set[str] = ALL,
         ttl_s: float,
         timeout_s: float,
         clock: Callable[[], float] = time.time,
@@ -97,6 +90,9 @@ class SemanticCache:
         self.policy = policy
         self._memory = memory
         self._embedder = embedder
+        self._verifier = verifier
+        self._permits = permits
+        self._admission = admission
         self._ttl_s = ttl_s
         self._timeout_s = timeout_s
         self._clock = clock
@@ -104,7 +100,10 @@ class SemanticCache:
         self._generation = 0  # counts removals, so that a racing read does not bring a removed entry back
 
     async def lookup(self, tenant: str, question: Question, *, semantic: Semantic = "on") -> Hit | Miss | Bypass:
-        """The stored reply for this question, or why there is none."""
+        """The stored reply for this question, or why there is none.
+
+        Where there are permits, they tell whether shadow mode is over.
+        """
         try:
             async with asyncio.timeout(self._timeout_s):
                 if entry := await self._exact(tenant, question.digest):
@@ -117,10 +116,15 @@ class SemanticCache:
     async def insert(
         self, tenant: str, question: Question, payload: bytes, *, model: str, by_meaning: bool
     ) -> Entry | None:
-        """Store a reply, to be served by meaning only if `by_meaning`. None when the store failed."""
+        """Store a reply, to be served by meaning only if `by_meaning`.
+
+        None when the question holds a secret, or the store failed.
+        """
+        if "secrets" in self._admission and question.text and holds_secret(question.text):
+            return None
         now = self._clock()
         meant, vector = False, None
-        if by_meaning and self._embedder is not None and question.text is not None and not question.reason:
+        if by_meaning and self._embedder is not None and question.text is not None and not self._why_not(question):
             meant, vector = True, self._embedder.known(question.text)
         entry = Entry(
             digest=question.digest,
@@ -178,28 +182,67 @@ class SemanticCache:
     async def _by_meaning(self, tenant: str, question: Question, semantic: Semantic) -> Hit | Miss:
         if semantic == "off" or self._embedder is None:
             return Miss("semantic-off")
-        if question.text is None or question.reason:
-            return Miss(question.reason or "no-user-question")
+        reason = self._why_not(question)
+        if question.text is None or reason:
+            return Miss(reason or "no-user-question")
         if not self.store.has_scope(tenant, question.scope):
             return Miss("no-candidate")
         vector = await self._embed(self._embedder, tenant, question.scope, question.text)
         if vector is None:
             return Miss("unreadable")
         neighbours = await self.store.nearest(tenant, question.scope, vector, k=NEIGHBOURS)
-        return self._decide(question.text, neighbours, semantic)
+        if self._permits and neighbours:
+            await self._permits.look(tenant)
+        permitted = [(neighbour, self._permission(tenant, question, neighbour, semantic)) for neighbour in neighbours]
+        return await self._decide(question.text, permitted)
 
-    def _decide(self, text: str, neighbours: list[Neighbour], semantic: Semantic) -> Hit | Miss:
-        nearest: Miss | None = None
-        for neighbour in neighbours:
-            decision = self.policy.decide(text, neighbour.entry.text, neighbour.similarity)
-            match decision:
-                case Serve() if semantic == "on":
-                    return Hit(neighbour.entry, "semantic", neighbour.similarity, decision)
-                case Serve():
-                    return Miss("shadow", neighbour, decision)
-                case Refuse(reason=reason):
-                    nearest = nearest or Miss(reason, neighbour, decision)
-        return nearest or Miss("no-candidate")
+    def _permission(self, tenant: str, question: Question, neighbour: Neighbour, semantic: Semantic) -> Permission:
+        if self._permits is None:
+            return "serve" if semantic == "on" else "shadow"
+        id = neighbour.entry.id
+        return self._permits.may_serve(tenant, scope=question.scope, entry_id=id, question_digest=question.digest)
+
+    def _why_not(self, question: Question) -> str | None:
+        """Why it may not be matched by meaning."""
+        return question.reason or (first_reason(question.text, self._admission) if question.text else None)
+
+    async def _decide(self, text: str, neighbours: list[tuple[Neighbour, Permission]]) -> Hit | Miss:
+        """The best of the neighbours that nothing forbids is the one that counts."""
+        refused: Miss | None = None
+        best: tuple[Weighed, Neighbour, Permission] | None = None
+        for neighbour, permission in neighbours:
+            if permission == "seen-wrong":
+                refused = refused or Miss(permission, neighbour)
+                continue
+            match self.policy.weigh(text, neighbour.entry.text, neighbour.similarity):
+                case Serve() as decision:
+                    return _found(neighbour, decision, permission)
+                case Refuse(reason=reason) as decision:
+                    refused = refused or Miss(reason, neighbour, decision)
+                    if neighbour.similarity < self.policy.gate:
+                        break  # what follows is farther still
+                case Weighed() as weighed:
+                    if best is None or weighed.logit > best[0].logit:
+                        best = weighed, neighbour, permission
+        if best is None:
+            return refused or Miss("no-candidate")
+        weighed, neighbour, permission = best
+        return _found(neighbour, await self._settle(text, neighbour.entry.text, weighed), permission)
+
+    async def _settle(self, text: str, candidate: str, weighed: Weighed) -> Serve | Refuse:
+        """The decision, with the verifier's word where it is wanted and can be had."""
+        logit = None
+        if weighed.asks and self._verifier:
+            try:
+                logit = await self._verifier.logit(text, candidate)
+            except EmbeddingError as error:
+                log.warning("cache.verifier_failed error=%r", error)
+        return self.policy.settle(weighed, logit)
+
+    async def explain(self, question: str, candidate: str, similarity: float) -> Serve | Refuse:
+        """What would be decided of these two."""
+        weighed = self.policy.weigh(question, candidate, similarity)
+        return await self._settle(question, candidate, weighed) if isinstance(weighed, Weighed) else weighed
 
     async def _embed(self, embedder: AsyncEmbedder, tenant: str, scope: str, text: str) -> Vector | None:
         """The text's vector; on the way, what is pending in its scope gets its own."""
@@ -229,3 +272,13 @@ class SemanticCache:
         self._changes_at = now
         for tenant, digest in await self.store.changes():
             await self._forget(tenant, digest[:16])
+
+
+def _found(neighbour: Neighbour, decision: Serve | Refuse, permission: Permission) -> Hit | Miss:
+    match decision:
+        case Serve() if permission == "serve":
+            return Hit(neighbour.entry, "semantic", neighbour.similarity, decision)
+        case Serve():
+            return Miss(permission, neighbour, decision)
+        case Refuse(reason=reason):
+            return Miss(reason, neighbour, decision)

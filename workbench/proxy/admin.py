@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -13,6 +13,7 @@ from workbench.cache.policy import Refuse, Serve
 from workbench.cache.store import Entry, Vector
 from workbench.errors import InvalidRequest, NotFound
 from workbench.proxy import payload
+from workbench.proxy.auditing import Auditor, next_cut
 from workbench.proxy.auth import Caller
 from workbench.proxy.body import read_body
 from workbench.proxy.services import Services, services
@@ -27,6 +28,8 @@ Admin = Annotated[Caller, Depends(_admin)]
 Serving = Annotated[Services, Depends(services)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
+Form = TypeVar("Form", bound=BaseModel)
+
 router = APIRouter()
 
 EXPLAIN_MAX_BYTES = 64 * 1024
@@ -37,11 +40,13 @@ async def metrics(admin: Admin, serving: Serving) -> Response:
     """Prometheus' text format."""
     store = await serving.cache.store.stats()
     body = serving.telemetry.metrics(
+        serving.auditor.audits.standings if serving.auditor else {},
         flights=serving.flights.calls,
         readers=serving.flights.readers,
         entries=store.entries,
         store_bytes=store.size_bytes,
         thinkers_up=sum(thinker.error is None for thinker in serving.pool.thinkers),
+        audit_waiting=serving.auditor.waiting if serving.auditor else 0,
     )
     return Response(body, media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -74,8 +79,59 @@ async def delete_entry(admin: Admin, serving: Serving, id: str) -> Response:
 
 @router.post("/api/entries/{id}/wrong")
 async def wrong(admin: Admin, serving: Serving, id: str) -> Response:
-    """Somebody saw it answer another question wrongly: it is served by meaning no more."""
-    return JSONResponse({"withdrawn": _found(await serving.cache.withdraw(admin.tenant, id), id).id})
+    """Somebody saw it answer another question wrongly: it is served by meaning no more.
+
+    The audit is told which question that was, if this process remembers: even once a newer reply has taken the
+    entry's place, it is not served for that question.
+    """
+    withdrawn = _found(await serving.cache.withdraw(admin.tenant, id), id)
+    seen = serving.telemetry.served(admin.tenant, withdrawn.id)
+    if serving.auditor and seen:
+        audit, digest = serving.auditor.audits.of(admin.tenant), seen.question_digest
+        await audit.report(admin.tenant, scope=seen.scope, entry_id=seen.entry, question_digest=digest)
+    return JSONResponse({"withdrawn": withdrawn.id})
+
+
+@router.get("/api/audit")
+async def audit_standing(admin: Admin, serving: Serving) -> Response:
+    """Where the tenant stands: mode and why, counts, bounds, what the checks cost, and the cut its labels ask for."""
+    audits = _auditor(serving).audits
+    await audits.look(admin.tenant)
+    standing, cut = asdict(audits.of(admin.tenant).standing(admin.tenant)), next_cut(audits, admin.tenant)
+    standing["spent"] = standing["spent"].model_dump()
+    return JSONResponse(
+        {
+            "tenant": admin.tenant,
+            "semantic": serving.semantic(admin.tenant),
+            "alpha": audits.alpha,
+            "waiting": _auditor(serving).waiting,
+            **standing,
+            "next_cut": asdict(cut) if cut else None,
+        }
+    )
+
+
+class Reopen(BaseModel):
+    """How the tenant's epoch begins anew: proving itself again, or serving at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mode: Literal["shadow", "open"] = "shadow"
+
+
+@router.post("/api/audit/reopen")
+async def reopen(admin: Admin, serving: Serving, request: Request) -> Response:
+    """Start the tenant's epoch anew, closed or not; what was seen wrong stays blocked."""
+    audits = _auditor(serving).audits
+    asked = _parsed(Reopen, await read_body(request, limit_bytes=EXPLAIN_MAX_BYTES) or b"{}")
+    await audits.of(admin.tenant).reopen(admin.tenant, asked.mode)
+    return JSONResponse({"tenant": admin.tenant, "mode": asked.mode})
+
+
+def _auditor(serving: Services) -> Auditor:
+    if serving.auditor is None:
+        raise NotFound("there is no audit here: it is switched off (WORKBENCH_AUDIT), or the semantic tier is")
+    return serving.auditor
 
 
 class Explain(BaseModel):
@@ -92,15 +148,10 @@ class Explain(BaseModel):
 @router.post("/api/explain")
 async def explain(admin: Admin, serving: Serving, request: Request) -> Response:
     """Whether a reply to the one would be served for the other, and why; their scopes are taken as equal."""
-    body = await read_body(request, limit_bytes=EXPLAIN_MAX_BYTES)
-    try:
-        asked = Explain.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise InvalidRequest(f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}") from None
+    asked = _parsed(Explain, await read_body(request, limit_bytes=EXPLAIN_MAX_BYTES))
     a, b = await _two_questions(asked, admin, serving)
     one, other = await _vector(a, serving), await _vector(b, serving)
-    decision = serving.cache.policy.decide(b, a, float(one @ other))
+    decision = await serving.cache.explain(b, a, float(one @ other))
     return JSONResponse({"a": a, "b": b, **_decision(decision)})
 
 
@@ -117,6 +168,14 @@ async def thinkers(admin: Admin, serving: Serving) -> Response:
         for thinker in serving.pool.thinkers
     ]
     return JSONResponse({"data": rows})
+
+
+def _parsed(form: type[Form], body: bytes) -> Form:
+    try:
+        return form.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise InvalidRequest(f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}") from None
 
 
 async def _two_questions(body: Explain, admin: Caller, serving: Services) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -18,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from workbench.backend.backend import Backend
 from workbench.backend.pool import Pool
 from workbench.backend.urls import Timeouts, backend_for
+from workbench.cache.audit_state import Rules
 from workbench.cache.cache import SemanticCache
 from workbench.cache.embedder import Embedder, EmbeddingService
 from workbench.cache.memory_store import MemoryStore
@@ -25,8 +28,12 @@ from workbench.cache.model_folder import minilm_folder
 from workbench.cache.policy import Policy, load_policy
 from workbench.cache.sqlite_store import SqliteStore
 from workbench.cache.store import Store
+from workbench.cache.verifier import Verifier, VerifyingService
+from workbench.cache.verifier_folder import verifier_folder
 from workbench.errors import ConfigurationError, Forbidden, InvalidRequest, WorkbenchError
 from workbench.proxy import admin, routes
+from workbench.proxy.asker import Asker
+from workbench.proxy.auditing import Auditor, Audits, embedding_judge
 from workbench.proxy.auth import Caller, Gate, KnownKey
 from workbench.proxy.envelope import envelope, error_response
 from workbench.proxy.exchange import Exchanger
@@ -36,6 +43,8 @@ from workbench.proxy.sse import new_id
 from workbench.proxy.telemetry import Telemetry
 from workbench.proxy.tokens import TokenCounter
 from workbench.settings import Settings, data_folder
+
+log = logging.getLogger(__name__)
 
 OLLAMA_USUALLY = "127.0.0.1:11434"
 DISCOVERY_TIMEOUT_S = 1.0
@@ -77,20 +86,34 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
     embedding = _embedding(settings, policy)
     if embedding:
         stack.push_async_callback(embedding.close)
+    verifying, policy = _verifying(settings, policy)
+    if verifying:
+        stack.push_async_callback(verifying.close)
     store = _store(settings, fingerprint=embedding.embedder.fingerprint if embedding else "")
     await store.open()
     stack.push_async_callback(store.close)
     pool = await stack.enter_async_context(Pool(await _backends(settings), refresh_every_s=settings.refresh_every_s))
-    flights = await stack.enter_async_context(Flights())
+    audits = _audits(settings, store, policy, embedding) if embedding and settings.audit else None
     in_front = settings.memory_max_bytes and not isinstance(store, MemoryStore)
     cache = SemanticCache(
         store,
         memory=MemoryStore(max_bytes=settings.memory_max_bytes) if in_front else None,
         embedder=embedding,
+        verifier=verifying,
+        permits=audits,
         policy=policy,
+        admission=frozenset(settings.admission),
         ttl_s=settings.ttl_s,
         timeout_s=settings.cache_timeout_s,
     )
+    telemetry = Telemetry(keep=settings.recent_exchanges)
+    auditor = None
+    if audits:
+        asker = Asker(pool, idle_s=settings.audit_idle_s, patience_s=settings.audit_patience_s)
+        is_scored = policy.score is not None
+        auditor = Auditor(audits, asker=asker, telemetry=telemetry, is_scored=is_scored)
+        await stack.enter_async_context(auditor)
+    flights = await stack.enter_async_context(Flights())  # ends before the auditor, which hears of what it finished
     tokens = TokenCounter()
     return Services(
         gate=gate,
@@ -98,11 +121,12 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
         cache=cache,
         embedder=embedding,
         embedder_name=embedding.embedder.card.name if embedding else "",
-        semantic=settings.semantic,
+        semantic=settings.semantic_of,
         flights=flights,
-        exchanger=Exchanger(cache, pool, flights, tokens, semantic=settings.semantic),
+        exchanger=Exchanger(cache, pool, flights, tokens, semantic=settings.semantic_of, auditor=auditor),
+        auditor=auditor,
         tokens=tokens,
-        telemetry=Telemetry(keep=settings.recent_exchanges),
+        telemetry=telemetry,
         limits=Limits(
             settings.body_max_bytes, settings.headers_after_s, settings.ping_every_s, settings.write_timeout_s
         ),
@@ -114,13 +138,36 @@ def _gate(settings: Settings) -> Gate:
     return Gate(keys=keys, bound_host=settings.host, allowed_hosts=settings.allowed_hosts)
 
 
+def _audits(settings: Settings, store: Store, policy: Policy, embedding: EmbeddingService) -> Audits:
+    """The audit; its epoch is named after all that decides: the policy, and what it decides with."""
+    judge = embedding_judge(embedding, model=policy.fingerprint) if settings.audit_judge == "embedding" else None
+    epoch = hashlib.sha256(policy.model_dump_json().encode()).hexdigest()[:16]
+    rules = Rules(alpha=policy.alpha) if policy.alpha else Rules()
+    return Audits(store, epoch=epoch, rules=rules, judge=judge, mode=settings.semantic_of)
+
+
 def _embedding(settings: Settings, policy: Policy) -> EmbeddingService | None:
-    if settings.semantic == "off":
+    if not settings.is_semantic:
         return None
     folder = settings.embedder or minilm_folder(data_folder() / "embedders")
     embedder = Embedder(folder)
     policy.check(embedder.fingerprint)
     return EmbeddingService(embedder)
+
+
+def _verifying(settings: Settings, policy: Policy) -> tuple[VerifyingService | None, Policy]:
+    """The verifier, and the policy that goes with what can be had: with its second stage or without."""
+    if not settings.is_semantic or policy.second is None:
+        return None, policy
+    try:
+        verifier = Verifier(verifier_folder(data_folder() / "embedders", layers=settings.verifier))
+        why_not = policy.second.why_not(verifier)
+    except ConfigurationError as error:
+        why_not = str(error)
+    if why_not:
+        log.warning("policy.second_stage_off reason=%r", why_not)
+        return None, policy.without_second()
+    return VerifyingService(verifier), policy
 
 
 def _store(settings: Settings, *, fingerprint: str) -> Store:

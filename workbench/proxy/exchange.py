@@ -11,18 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from workbench.backend.backend import Model
 from workbench.backend.pool import Pool
 from workbench.cache.cache import Bypass, Hit, Miss, Semantic, SemanticCache
+from workbench.cache.policy import Refuse, Serve
 from workbench.cache.question import Question, question
 from workbench.errors import NotFound
 from workbench.messages import MessagesRequest, parse_request
 from workbench.proxy import payload
+from workbench.proxy.asker import Asked
+from workbench.proxy.auditing import Auditor
 from workbench.proxy.auth import Caller
 from workbench.proxy.flight import Call, Finish, Flights, Reader
 from workbench.proxy.telemetry import Exchange
 from workbench.proxy.tokens import TokenCounter
-from workbench.reply import Reply, Text, ToolUse
+from workbench.reply import Reply
 
 Control = Literal["no-store", "no-cache", "only-if-cached"]
 """What the client asks of the cache: neither read nor write; write only; read only."""
@@ -31,8 +33,6 @@ CONTROLS: tuple[Control, ...] = ("no-store", "no-cache", "only-if-cached")
 
 LARGE_BODY_BYTES = 256 * 1024
 """Above this, parsing and hashing go to a thread, so that nobody else waits for them."""
-
-STORABLE = ("end_turn", "tool_use", "stop_sequence", "max_tokens")
 
 
 class NotCached(NotFound):
@@ -72,35 +72,60 @@ class Exchanger:
     """Answers requests from memory when that is safe, and from a Thinker when it is not."""
 
     def __init__(
-        self, cache: SemanticCache, pool: Pool, flights: Flights, tokens: TokenCounter, *, semantic: Semantic
+        self,
+        cache: SemanticCache,
+        pool: Pool,
+        flights: Flights,
+        tokens: TokenCounter,
+        *,
+        semantic: Callable[[str], Semantic],
+        auditor: Auditor | None = None,
     ) -> None:
         self._cache = cache
         self._pool = pool
         self._flights = flights
         self._tokens = tokens
         self._semantic = semantic
+        self._auditor = auditor
 
     async def answer(self, incoming: Incoming, exchange: Exchange) -> Answer:
         """Answer one request and note in `exchange` how; raises `RequestError` and `BackendError`."""
         model = await self._pool.resolve(incoming.request.model)
-        asked = await off_the_loop(
+        asks = await off_the_loop(
             incoming.is_large,
             lambda: question(incoming.request, model=model.name, model_digest=model.digest, agent_id=incoming.agent_id),
         )
+        asked = Asked(incoming.caller.tenant, asks, model)
         exchange.model = model.name
         exchange.mark("question")
-        found = await self._look_up(incoming, asked)
+        found = await self._look_up(incoming, asks)
         exchange.mark("cache")
         if isinstance(found, Hit):
             if reply := await self._read(found, incoming.caller):
                 _note(exchange, found)
                 exchange.usage = reply.usage
+                self._tell(asked, found, exchange, reply=reply)
                 return Replayed(reply)
             found = Miss("unreadable-entry")
         _note(exchange, found)
+        self._tell(asked, found, exchange)
         if incoming.control == "only-if-cached":
             raise NotCached(f"nothing stored answers this request ({found.reason}), and it is only-if-cached")
-        return self._fly(found, asked, model, incoming.caller, exchange)
+        return self._fly(found, asked, exchange)
+
+    def _tell(
+        self, asked: Asked, found: Hit | Miss | Bypass, exchange: Exchange, *, reply: Reply | None = None
+    ) -> None:
+        """Let the audit know what the cache decided."""
+        if self._auditor is None:
+            return
+        self._auditor.asked_again(asked.tenant, asked.question)
+        match found:
+            case Hit(tier="semantic") if reply:
+                exchange.scope, exchange.question_digest = asked.question.scope, asked.question.digest
+                self._auditor.served(asked, found, reply)
+            case Miss(reason=reason, decision=Serve() | Refuse()) if reason != "shadow":
+                self._auditor.missed(asked.tenant)
 
     async def _look_up(self, incoming: Incoming, asked: Question) -> Hit | Miss | Bypass:
         match incoming.control:
@@ -109,7 +134,8 @@ class Exchanger:
             case "no-cache":
                 return Bypass("no-cache", store=True)
             case _:
-                return await self._cache.lookup(incoming.caller.tenant, asked, semantic=self._semantic)
+                tenant = incoming.caller.tenant
+                return await self._cache.lookup(tenant, asked, semantic=self._semantic(tenant))
 
     async def _read(self, hit: Hit, caller: Caller) -> Reply | None:
         """The stored reply; one that cannot be read is removed, and the request is a miss."""
@@ -119,44 +145,35 @@ class Exchanger:
             await self._cache.discard(caller.tenant, hit.entry.id)
             return None
 
-    def _fly(self, found: Miss | Bypass, asked: Question, model: Model, caller: Caller, exchange: Exchange) -> Live:
+    def _fly(self, found: Miss | Bypass, asked: Asked, exchange: Exchange) -> Live:
         def call() -> Call:
-            return self._pool.call(asked.request, model)
+            return self._pool.call(asked.question.request, asked.model)
 
-        finish = self._finish(asked, caller, store=isinstance(found, Miss) or found.store)
+        finish = self._finish(found, asked)
         if found.reason in CONTROLS:  # the client wants an answer of its own
             return Live(self._flights.alone(call(), finish))
         # Also when the cache failed: that is no reason to ask a Thinker the same thing many times at once.
-        reader, exchange.shared = self._flights.join((caller.tenant, asked.digest), call, finish)
+        reader, exchange.shared = self._flights.join((asked.tenant, asked.question.digest), call, finish)
         if exchange.shared:
             exchange.reason = "shared-flight"
         return Live(reader)
 
-    def _finish(self, asked: Question, caller: Caller, *, store: bool) -> Finish:
+    def _finish(self, found: Miss | Bypass, asked: Asked) -> Finish:
+        store = isinstance(found, Miss) or found.store
+        asks = asked.question
+
         async def finish(reply: Reply) -> None:
             if reply.stop_reason != "stop_sequence":  # then the usage may be a guess: the call was cut short
-                self._tokens.learn(reply.model, asked.request, reply.usage.prompt_tokens)
-            if store and is_storable(reply):
-                by_meaning = is_servable_by_meaning(reply)
+                self._tokens.learn(reply.model, asks.request, reply.usage.prompt_tokens)
+            if store and payload.is_storable(reply):
+                by_meaning = payload.is_servable_by_meaning(reply)
                 await self._cache.insert(
-                    caller.tenant, asked, payload.encode(reply), model=reply.model, by_meaning=by_meaning
+                    asked.tenant, asks, payload.encode(reply), model=reply.model, by_meaning=by_meaning
                 )
+            if self._auditor and isinstance(found, Miss):
+                self._auditor.answered(asked, found, reply)
 
         return finish
-
-
-def is_storable(reply: Reply) -> bool:
-    """Whether a reply may answer the same request again: it ended by itself and says or does something."""
-    says_something = any(
-        isinstance(block, ToolUse) or (isinstance(block, Text) and block.text) for block in reply.content
-    )
-    calls = any(isinstance(block, ToolUse) for block in reply.content)
-    return reply.stop_reason in STORABLE and says_something and calls == (reply.stop_reason == "tool_use")
-
-
-def is_servable_by_meaning(reply: Reply) -> bool:
-    """Whether a reply may also answer a question that means the same: only text, and all of it."""
-    return reply.stop_reason == "end_turn" and reply.is_text_only
 
 
 async def read_request(body: bytes) -> MessagesRequest:

@@ -1,4 +1,4 @@
-"""A reply as the opaque bytes of a cache entry, and back."""
+"""A reply as the opaque bytes of a cache entry, and back; and which reply may become one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _BLOCKS: dict[str, type[Block]] = {
     "tool_use": ToolUse,
 }
 _NAMES = {block: name for name, block in _BLOCKS.items()}
+
+STORABLE = ("end_turn", "tool_use", "stop_sequence", "max_tokens")
 
 
 class UnreadablePayload(ValueError):
@@ -40,3 +42,17 @@ def decode(payload: bytes) -> Reply:
         return Reply(document["model"], content, document["stop_reason"], document["stop_sequence"], usage)
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadablePayload(f"not a stored reply: {error!r}") from error
+
+
+def is_storable(reply: Reply) -> bool:
+    """Whether a reply may answer the same request again: it ended by itself and says or does something."""
+    says_something = any(
+        isinstance(block, ToolUse) or (isinstance(block, Text) and block.text) for block in reply.content
+    )
+    calls = any(isinstance(block, ToolUse) for block in reply.content)
+    return reply.stop_reason in STORABLE and says_something and calls == (reply.stop_reason == "tool_use")
+
+
+def is_servable_by_meaning(reply: Reply) -> bool:
+    """Whether a reply may also answer a question that means the same: only text, and all of it."""
+    return reply.stop_reason == "end_turn" and reply.is_text_only

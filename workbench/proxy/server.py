@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from workbench.backend.pool import Thinker
 from workbench.errors import ConfigurationError
+from workbench.proxy.auth import DEFAULT_TENANT
 from workbench.proxy.protocol import LimitedProtocol
 from workbench.proxy.services import Services
 
@@ -136,7 +137,11 @@ def describe(services: Services, *, address: str) -> str:
     """What was found and how to use it, in a few lines."""
     store = services.cache.store.url
     token = "YOUR-KEY" if services.gate.has_keys else "local"
-    embedder = f"{services.embedder_name}, semantic {services.semantic}" if services.embedder else "none, semantic off"
+    embedder = (
+        f"{services.embedder_name}, semantic {services.semantic(DEFAULT_TENANT)}"
+        if services.embedder
+        else "none, semantic off"
+    )
     lines = [
         f"Serving the Messages API on {address}",
         *(f"  Thinker   {_thinker(thinker)}" for thinker in services.pool.thinkers),

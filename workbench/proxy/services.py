@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastapi import Request
 
 from workbench.backend.pool import Pool
-from workbench.cache.cache import AsyncEmbedder, Semantic, SemanticCache
+from workbench.cache.cache import Semantic, SemanticCache
+from workbench.cache.seams import AsyncEmbedder
+from workbench.proxy.auditing import Auditor
 from workbench.proxy.auth import Gate
 from workbench.proxy.exchange import Exchanger
 from workbench.proxy.flight import Flights
@@ -34,9 +37,10 @@ class Services:
     cache: SemanticCache
     embedder: AsyncEmbedder | None
     embedder_name: str
-    semantic: Semantic
+    semantic: Callable[[str], Semantic]
     flights: Flights
     exchanger: Exchanger
+    auditor: Auditor | None
     tokens: TokenCounter
     telemetry: Telemetry
     limits: Limits

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client import Counter as Total
 
+from workbench.cache.audit import Standing
+from workbench.cache.audit_state import Mode
+from workbench.cache.policy import Refuse, Serve
 from workbench.reply import Usage
 
 log = logging.getLogger(__name__)
@@ -45,7 +49,9 @@ class Exchange:
     age_s: int | None = None
     thinker: str = ""
     shared: bool = False
-    decision: object = None  # why by meaning or why not: a dataclass of `cache.policy`
+    decision: Serve | Refuse | None = None  # why by meaning, or why not
+    scope: str = ""  # of a hit by meaning, and the digest of the question that it answered:
+    question_digest: str = ""  # who calls it wrong means these
     status: int = 200
     error: str = ""
     stages_ms: dict[str, float] = field(default_factory=dict)
@@ -63,6 +69,8 @@ class Exchange:
         headers = {"x-cache": self.outcome, "x-cache-reason": self.reason}
         if self.similarity is not None:
             headers["x-cache-similarity"] = f"{self.similarity:.4f}"
+        if isinstance(self.decision, Serve | Refuse):
+            headers["x-cache-decision"] = self.decision.short
         if self.entry:
             headers["x-cache-entry"] = self.entry
         if self.age_s is not None:
@@ -88,7 +96,9 @@ class Telemetry:
         self._recent: deque[Exchange] = deque(maxlen=keep)
         self._outcomes: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
-        self._usage = {"thinkers": Usage(), "memory": Usage(), "shared": Usage()}  # shared: another client's call
+        # shared: another client's call; audit: what checks of hits asked of Thinkers
+        self._usage = {source: Usage() for source in ("thinkers", "memory", "shared", "audit")}
+        self._audit: Counter[str] = Counter()
         self._since_s = time.time()
         self._registry = CollectorRegistry()
         self._requests = Total("workbench_requests", "Requests.", ["outcome", "status"], registry=self._registry)
@@ -101,6 +111,16 @@ class Telemetry:
         self._tokens = Total(
             "workbench_tokens", "Tokens, by who made them.", ["source", "kind"], registry=self._registry
         )
+        self._audit_checks = Total(
+            "workbench_audit_checks", "What came of each check.", ["outcome"], registry=self._registry
+        )
+        self._audit_calls = Total("workbench_audit_calls", "Questions put to Thinkers again.", registry=self._registry)
+        self._audit_mode = Gauge(
+            "workbench_audit_mode", "1 for the mode that the tenant is in.", ["tenant", "mode"], registry=self._registry
+        )
+        self._audit_rate = Gauge(
+            "workbench_audit_rate", "Bounds of the false-hit rate.", ["tenant", "bound"], registry=self._registry
+        )
         self._gauges = {
             name: Gauge(f"workbench_{name}", about, registry=self._registry)
             for name, about in (
@@ -109,6 +129,7 @@ class Telemetry:
                 ("entries", "Entries stored."),
                 ("store_bytes", "Bytes stored."),
                 ("thinkers_up", "Thinkers that answer."),
+                ("audit_waiting", "Observations of the audit that wait for their turn."),
             )
         }
 
@@ -137,10 +158,22 @@ class Telemetry:
             exchange.error,
         )
 
+    def audited(self, outcome: str) -> None:
+        """A check is over, or was not made."""
+        self._audit[outcome] += 1
+        self._audit_checks.labels(outcome).inc()
+
+    def asked_for_audit(self, usage: Usage) -> None:
+        """A Thinker answered a question for the audit, at this cost; no client's request is in it."""
+        self._audit_calls.inc()
+        self._audit["calls"] += 1
+        self._spend("audit", usage)
+
     def _count_tokens(self, exchange: Exchange) -> None:
-        usage = exchange.usage
         is_hit = exchange.outcome in ("exact", "semantic")
-        source = "shared" if exchange.shared else "memory" if is_hit else "thinkers"
+        self._spend("shared" if exchange.shared else "memory" if is_hit else "thinkers", exchange.usage)
+
+    def _spend(self, source: str, usage: Usage) -> None:
         self._tokens.labels(source, "input").inc(usage.prompt_tokens)
         self._tokens.labels(source, "output").inc(usage.output_tokens)
         self._usage[source] = _sum(self._usage[source], usage)
@@ -150,6 +183,10 @@ class Telemetry:
         mine = (exchange for exchange in reversed(self._recent) if exchange.tenant == tenant)
         return [_row(exchange) for exchange, _ in zip(mine, range(limit), strict=False)]
 
+    def served(self, tenant: str, entry: str) -> Exchange | None:
+        """The tenant's latest exchange that this entry answered by meaning, of those that are still remembered."""
+        return next((it for it in reversed(self._recent) if it.question_digest and _is_of(it, tenant, entry)), None)
+
     def stats(self) -> dict[str, Any]:
         """Totals since the start: requests by outcome and reason, tokens by who made them."""
         return {
@@ -158,13 +195,23 @@ class Telemetry:
             "outcomes": dict(self._outcomes),
             "reasons": dict(self._reasons.most_common(50)),
             "tokens": {source: asdict(usage) for source, usage in self._usage.items()},
+            "audit": dict(self._audit),
         }
 
-    def metrics(self, **gauges: float) -> bytes:
-        """Everything in Prometheus' text format; `gauges` are read now."""
+    def metrics(self, standings: Mapping[str, Standing], **gauges: float) -> bytes:
+        """Everything in Prometheus' text format; `gauges` are read now, and so are the tenants' `standings`."""
+        for tenant, standing in standings.items():
+            for mode in get_args(Mode):
+                self._audit_mode.labels(tenant, mode).set(mode == standing.mode)
+            self._audit_rate.labels(tenant, "low").set(standing.low)
+            self._audit_rate.labels(tenant, "high").set(standing.high)
         for name, value in gauges.items():
             self._gauges[name].set(value)
         return generate_latest(self._registry)
+
+
+def _is_of(exchange: Exchange, tenant: str, entry: str) -> bool:
+    return (exchange.tenant, exchange.entry) == (tenant, entry)
 
 
 def _row(exchange: Exchange) -> dict[str, Any]:

@@ -1,0 +1,165 @@
+"""Rows of a table that somebody else wrote: JSON lines, CSV or Parquet → named fields, each row with its place.
+
+Every error names the file and, where there is one, the row (of a text file, its line) and the field.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from benchmarks.compile_embedder import study_module
+from workbench.errors import ConfigurationError
+
+FORMS = ".jsonl, .csv and .tsv (each also with .gz) and .parquet"
+JSON_LINES = (".jsonl", ".ndjson")
+SEPARATED = {".csv": ",;\t", ".tsv": "\t"}
+"""Which separators a header may have; the first that gives all columns is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: where it stands, and what it says, by column."""
+
+    where: str
+    fields: Mapping[str, Any]
+
+    def text(self, column: str) -> str:
+        """This field's text without surrounding blanks; raises `ConfigurationError` when it is empty or no text."""
+        value = self.fields.get(column)
+        if not isinstance(value, str) and not _is_absent(value):
+            raise ConfigurationError(f"{self.where}: `{column}` holds {_told(value)}, expected a text")
+        if not (text := value.strip() if isinstance(value, str) else ""):
+            raise ConfigurationError(f"{self.where}: `{column}` is empty, expected a text; fill it in, or drop the row")
+        return text
+
+    def name(self, column: str) -> str:
+        """This field as a name, "" when it is absent; a number is a name too."""
+        value = self.fields.get(column)
+        return "" if _is_absent(value) else str(value).strip()
+
+
+def read_rows(path: Path, *, columns: Sequence[str]) -> Iterator[Row]:
+    """The rows of this file, in order, empty lines left out; raises `ConfigurationError`.
+
+    Each has at least these `columns`; others are kept. Column names are read without regard to case.
+    """
+    form = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    try:
+        if form.lower() in JSON_LINES:
+            yield from _json_rows(path, _read_text(path), columns)
+        elif form.lower() in SEPARATED:
+            yield from _separated_rows(path, _read_text(path), columns, SEPARATED[form.lower()])
+        elif path.suffix.lower() == ".parquet":
+            yield from _parquet_rows(path, columns)
+        else:
+            raise ConfigurationError(f"{path} ends in {path.suffix or 'nothing'!r}, expected one of {FORMS}")
+    except (OSError, EOFError, zlib.error) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ConfigurationError(f"cannot read {path}: {said}; check the path, and whether the file is whole") from None
+
+
+def _read_text(path: Path) -> str:
+    """The file as text: UTF-8, with or without a byte order mark."""
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:4096]:
+        raise ConfigurationError(f"{path}:1: byte 0x{data[0]:02x} begins UTF-16 or no text; save the file as UTF-8")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line, place = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1)
+        raise ConfigurationError(
+            f"{path}:{line}: byte 0x{data[error.start]:02x}, the {place + 1}. of the line, is not UTF-8 (Latin-1 or "
+            "Windows-1252 perhaps); save the file as UTF-8"
+        ) from None
+
+
+def _json_rows(path: Path, text: str, columns: Sequence[str]) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: a text may hold other line ends
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            found = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise ConfigurationError(f"{where}: the line is no JSON ({error}); expected one object a line") from None
+        if not isinstance(found, dict):
+            raise ConfigurationError(f"{where}: the line holds {_told(found)}, expected a JSON object")
+        fields = {name.strip().lower(): value for name, value in found.items()}
+        _check_columns(where, fields, columns)
+        yield Row(where, fields)
+
+
+def _separated_rows(path: Path, text: str, columns: Sequence[str], separators: str) -> Iterator[Row]:
+    header = next(csv.reader(io.StringIO(text, newline=""), delimiter=separators[0]), [])
+    for separator in separators:
+        other = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
+        if set(columns) <= set(_names(other)):
+            header = other
+            break
+    else:
+        separator = separators[0]
+    _check_columns(f"{path}:1", _names(header), columns)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        next(reader)
+        yield from _csv_rows(path, reader, _names(header))
+    except csv.Error as error:
+        raise ConfigurationError(f"{path}:{reader.line_num}: not readable ({error}); check the quotes") from None
+
+
+def _csv_rows(path: Path, reader: Any, names: Sequence[str]) -> Iterator[Row]:
+    """Any: the type of `csv.reader` has no public name."""
+    start = reader.line_num + 1
+    for values in reader:
+        where, start = f"{path}:{start}", reader.line_num + 1
+        if not values:
+            continue
+        if len(values) != len(names):
+            raise ConfigurationError(
+                f"{where}: the row has {len(values)} fields, the header {len(names)}; quote texts that hold a separator"
+            )
+        yield Row(where, dict(zip(names, values, strict=True)))
+
+
+def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    parquet = study_module("pyarrow.parquet")
+    try:
+        table = parquet.read_table(path)
+    except ValueError as error:  # the library's own errors are kinds of it
+        raise ConfigurationError(f"{path} is no Parquet file ({error}); write it again") from None
+    names = _names(table.column_names)
+    _check_columns(str(path), names, columns)
+    for number, values in enumerate(table.to_pylist(), 1):
+        yield Row(f"{path}: row {number}", dict(zip(names, values.values(), strict=True)))
+
+
+def _names(header: Sequence[str]) -> list[str]:
+    return [name.strip().lower() for name in header]
+
+
+def _check_columns(where: str, seen: Sequence[str] | Mapping[str, Any], columns: Sequence[str]) -> None:
+    if missing := [name for name in columns if name not in seen]:
+        there = ", ".join(f"`{name}`" for name in seen) or "nothing"
+        raise ConfigurationError(
+            f"{where}: the column `{missing[0]}` is missing, there is {there}; expected {', '.join(columns)}"
+        )
+
+
+def _is_absent(value: object) -> bool:
+    return value is None or value != value or value == ""  # only NaN, a table's empty field, differs from itself
+
+
+def _told(value: object) -> str:
+    shown = repr(value)
+    return f"{shown if len(shown) <= 40 else shown[:37] + '…'} ({type(value).__name__})"

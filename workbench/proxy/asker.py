@@ -1,0 +1,62 @@
+"""Puts a request to a Thinker once more, for the audit: only where no client is kept waiting by it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from workbench.backend.backend import Model
+from workbench.backend.pool import Pool
+from workbench.cache.question import Question
+from workbench.reply import Collector, Event, Reply
+
+AT_ONCE = 2
+"""How many questions are put to Thinkers at a time."""
+
+ASK_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What it takes to ask the same again."""
+
+    tenant: str
+    question: Question
+    model: Model
+
+
+class Asker:
+    """Puts questions to Thinkers that have served no client for `idle_s`; waits at most `patience_s` for one."""
+
+    def __init__(self, pool: Pool, *, idle_s: float, patience_s: float) -> None:
+        self._pool = pool
+        self._idle_s = idle_s
+        self._patience_s = patience_s
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    @property
+    def gives_up_at_s(self) -> float:
+        """Until when a question that comes up now may wait."""
+        return time.monotonic() + self._patience_s
+
+    async def ask(self, asked: Asked, *, gives_up_at_s: float) -> Reply:
+        """The same request without the cache; raises `BackendError`, also when no Thinker is idle in time."""
+        await self._until_idle(asked.model, gives_up_at_s)
+        call = self._pool.call(asked.question.request, asked.model, idle_s=self._idle_s)
+        async with self._slots, asyncio.timeout(ASK_TIMEOUT_S):
+            return await _collected(call.events())
+
+    async def _until_idle(self, model: Model, gives_up_at_s: float) -> None:
+        while (wait_s := self._pool.idle_in_s(model, self._idle_s)) and time.monotonic() + wait_s <= gives_up_at_s:  # noqa: ASYNC110  # it is the passing of time that makes a Thinker idle: no event tells it
+            await asyncio.sleep(wait_s)
+
+
+async def _collected(events: AsyncGenerator[Event, None]) -> Reply:
+    collector = Collector()
+    async with aclosing(events):
+        async for event in events:
+            collector.feed(event)
+    return collector.reply()

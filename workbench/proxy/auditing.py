@@ -1,0 +1,300 @@
+"""The audit in service: what it hears of requests, and how it asks Thinkers again, beside all requests.
+
+No request waits for anything here, and none fails by it. A tenant's observations are worked off in their order: where
+answers differ a second one is asked for, and while that waits for an idle Thinker no later observation may make the
+tenant look better than it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from workbench.cache.audit import Audit, CutShift, Permission, Standing
+from workbench.cache.audit_check import Check, Match
+from workbench.cache.audit_state import Label, Rules, Start
+from workbench.cache.cache import Hit, Miss, Semantic
+from workbench.cache.judges import Answer, EmbeddingJudge, Judge
+from workbench.cache.policy import Refuse, Serve
+from workbench.cache.question import Question
+from workbench.cache.risk import Lookups, rcps_cut
+from workbench.cache.seams import AsyncEmbedder
+from workbench.cache.store import Entry, Store, Vector
+from workbench.errors import ConfigurationError
+from workbench.proxy import payload
+from workbench.proxy.asker import Asked, Asker
+from workbench.proxy.lines import Lines, Work
+from workbench.proxy.telemetry import Telemetry
+from workbench.reply import Reply, Text
+
+log = logging.getLogger(__name__)
+
+FLUSH_TIMEOUT_S = 5.0
+
+REPEAT_S, MOST_REMEMBERED = 60.0, 64
+"""Who asks in the same words again so soon after a hit may not be content with it; so many hits are remembered."""
+
+SAME, DIFFERENT = 0.90, 0.75
+"""The embedding judge's cuts. They were not measured, so it closes nothing until controls in service have shown that
+it seldom raises a false alarm; what lies between is unsure, and keeps shadow mode shut."""
+
+GRAY_SHARE, GRAY_COSINE = 0.5, 0.05
+"""The gray zone: scores of at least half the cut; without a score, a cosine so little below the gate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A hit that was served a moment ago, and not chosen for a check."""
+
+    asked: Asked
+    match: Match
+    at_s: float
+
+
+class Audits:
+    """One audit for each way that a tenant may start, under an epoch of its own.
+
+    So who is set to shadow mode proves the bound anew, even if the same policy served before.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        epoch: str,
+        rules: Rules,
+        judge: Judge | None,
+        mode: Callable[[str], Semantic],
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.tenants: set[str] = set()
+        self.alpha = rules.alpha
+        self._mode = mode
+        self._by_start = {
+            start: Audit(store, epoch=f"{epoch} {start}", rules=rules, judge=judge, start=always, draw=draw)
+            for start, always in (("open", _open), ("shadow", _shadow))
+        }
+
+    def __iter__(self) -> Iterator[Audit]:
+        return iter(self._by_start.values())
+
+    def of(self, tenant: str) -> Audit:
+        """The audit that this tenant is under."""
+        return self._by_start["open" if self._mode(tenant) == "on" else "shadow"]
+
+    async def look(self, tenant: str) -> None:
+        """See `Audit.look`."""
+        self.tenants.add(tenant)
+        await self.of(tenant).look(tenant)
+
+    def may_serve(self, tenant: str, *, scope: str, entry_id: str, question_digest: str) -> Permission:
+        """See `Audit.may_serve`."""
+        return self.of(tenant).may_serve(tenant, scope=scope, entry_id=entry_id, question_digest=question_digest)
+
+    def is_in_shadow(self, tenant: str) -> bool:
+        """Whether nothing is served to this tenant by meaning until the bound holds."""
+        return self.may_serve(tenant, scope="", entry_id="", question_digest="") == "shadow"
+
+    @property
+    def standings(self) -> dict[str, Standing]:
+        """Where every tenant stands that was heard of here."""
+        return {tenant: self.of(tenant).standing(tenant) for tenant in self.tenants}
+
+
+class Auditor:
+    """Hears of each lookup, and has the audit check some. An async context manager; leaving it ends the checks.
+
+    An alias is counted, and stored as nothing of its own: a miss's own answer was stored under its question, with its
+    text and vector, and says the same as the entry's. After the check of a hit nothing is stored at all: the client
+    may have asked for that, and the entry goes on serving.
+    """
+
+    def __init__(self, audits: Audits, *, asker: Asker, telemetry: Telemetry, is_scored: bool) -> None:
+        self.audits = audits
+        self._asker = asker
+        self._telemetry = telemetry
+        self._is_scored = is_scored
+        self._lines = Lines()
+        self._remembered: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
+        self._writing: asyncio.TaskGroup = asyncio.TaskGroup()
+        self._writers: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Auditor:
+        await self._writing.__aenter__()
+        self._writers = [self._writing.create_task(_keep_writing(audit)) for audit in self.audits]
+        await self._lines.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._lines.__aexit__()
+        for task in self._writers:
+            task.cancel()
+        await self._writing.__aexit__(None, None, None)
+        try:
+            async with asyncio.timeout(FLUSH_TIMEOUT_S):
+                for audit in self.audits:
+                    await audit.flush()
+        except TimeoutError:
+            log.warning("audit.not_written error='the store did not answer'")
+
+    # ── what a request tells ────────────────────────────────────────────────────────────────────────────────
+
+    def served(self, asked: Asked, hit: Hit, reply: Reply) -> None:
+        """A hit by meaning is on its way to the client."""
+        audit = self.audits.of(asked.tenant)
+        match = _match(asked, hit.entry, reply, self._score(hit.decision))
+        if check := audit.served(match):
+            self._soon(asked.tenant, self._checking(asked, check))
+        else:
+            self._remembered[asked.tenant, match.question] = Remembered(asked, match, time.monotonic())
+            if len(self._remembered) > MOST_REMEMBERED:
+                self._remembered.popitem(last=False)
+
+    def missed(self, tenant: str) -> None:
+        """A lookup reached the semantic decision, and nothing would have been served."""
+
+        async def note() -> None:
+            self.audits.of(tenant).missed(tenant)
+
+        if self.audits.is_in_shadow(tenant):
+            self._soon(tenant, note)
+        else:
+            self.audits.of(tenant).missed(tenant)
+
+    def asked_again(self, tenant: str, question: Question) -> None:
+        """A question comes in: if it repeats one that was served a moment ago, that hit is suspect."""
+        last = self._remembered.pop((tenant, question.text or ""), None)
+        if last and time.monotonic() - last.at_s < REPEAT_S and (check := self.audits.of(tenant).suspect(last.match)):
+            self._soon(tenant, self._checking(last.asked, check))
+
+    def answered(self, asked: Asked, miss: Miss, reply: Reply) -> None:
+        """A Thinker answered a miss: compare, if an entry would have been served, or nearly."""
+        if miss.candidate is None:
+            return
+        entry = miss.candidate.entry
+        match miss.decision:
+            case Serve() as decision if miss.reason == "shadow":
+                self._soon(asked.tenant, self._observing(asked, entry, self._score(decision), reply))
+            case Refuse() as decision if self._is_gray(decision):
+                self._soon(asked.tenant, self._labelling(asked, entry, self._score(decision), reply))
+
+    @property
+    def waiting(self) -> int:
+        """How many observations wait for their turn."""
+        return self._lines.waiting
+
+    async def drained(self) -> None:
+        """Wait until all observations so far are worked off."""
+        await self._lines.drained()
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _soon(self, tenant: str, work: Work) -> None:
+        if not self._lines.add(tenant, work):
+            self._telemetry.audited("dropped")
+
+    def _checking(self, asked: Asked, check: Check, fresh: Reply | None = None) -> Work:
+        gives_up_at_s = self._asker.gives_up_at_s
+
+        async def ask() -> Answer:
+            reply = await self._asker.ask(asked, gives_up_at_s=gives_up_at_s)
+            self._telemetry.asked_for_audit(reply.usage)
+            return _answer(reply)
+
+        async def work() -> None:
+            given = _answer(fresh) if fresh else None
+            outcome = await self.audits.of(asked.tenant).check(check, ask, fresh=given)
+            self._telemetry.audited(type(outcome).__name__.lower())
+
+        return work
+
+    def _observing(self, asked: Asked, entry: Entry, score: float, reply: Reply) -> Work:
+        async def work() -> None:
+            match = _match(asked, entry, payload.decode(entry.payload), score)
+            if check := self.audits.of(asked.tenant).withheld(match):
+                await self._checking(asked, check, reply)()
+
+        return work
+
+    def _labelling(self, asked: Asked, entry: Entry, score: float, reply: Reply) -> Work:
+        async def work() -> None:
+            match = _match(asked, entry, payload.decode(entry.payload), score)
+            outcome = await self.audits.of(asked.tenant).label(match, _answer(reply))
+            self._telemetry.audited(f"label-{type(outcome).__name__.lower()}")
+
+        return work
+
+    def _score(self, decision: Serve | Refuse | None) -> float:
+        """What the policy's cut applies to: the score, or the cosine where the policy has no score."""
+        if decision is None:
+            return 1.0
+        return decision.score if self._is_scored and decision.score is not None else decision.similarity
+
+    def _is_gray(self, decision: Refuse) -> bool:
+        if self._is_scored:
+            return decision.score is not None and decision.score >= GRAY_SHARE * (decision.cut or 0.0)
+        return decision.reason == "below-threshold" and decision.similarity >= decision.threshold - GRAY_COSINE
+
+
+def embedding_judge(embedder: AsyncEmbedder, *, model: str) -> EmbeddingJudge:
+    """A judge that embeds a piece at a time, so that no client's question waits for more than one."""
+
+    async def embed(texts: Sequence[str]) -> list[Vector | None]:
+        return [(await embedder.embed_all([text]))[0] for text in texts]
+
+    return EmbeddingJudge(embed, same=SAME, different=DIFFERENT, model=model)
+
+
+def next_cut(audits: Audits, tenant: str) -> CutShift | None:
+    """The cut that keeps the budget among the labels of this epoch; None while there are too few of them, or none does.
+
+    Labels are mostly of the gray zone, where wrong ones are frequent, so it errs on the strict side.
+    """
+
+    def rule(labels: Sequence[Label]) -> float | None:
+        scores = np.array([label.score for label in labels], np.float64)
+        wrong = np.array([not label.same for label in labels], np.bool_)
+        try:
+            cut = rcps_cut(Lookups(scores, wrong, np.arange(len(labels))), audits.alpha)
+        except ConfigurationError:
+            return None
+        return cut if math.isfinite(cut) else None
+
+    return audits.of(tenant).next_cut(tenant, rule)
+
+
+async def _keep_writing(audit: Audit) -> None:
+    while True:
+        try:
+            await audit.run()
+        except Exception:  # it must not end the server
+            log.exception("audit.writing_failed")
+
+
+def _match(asked: Asked, entry: Entry, stored: Reply, score: float) -> Match:
+    question = asked.question
+    said = _answer(stored).text
+    return Match(asked.tenant, entry.scope, entry.id, question.digest, question.text or "", said, score)
+
+
+def _answer(reply: Reply) -> Answer:
+    """Without text where it could not be served by meaning: then no judge can be sure of it."""
+    said = "".join(block.text for block in reply.content if isinstance(block, Text))
+    tokens = reply.usage.prompt_tokens + reply.usage.output_tokens
+    return Answer(said if payload.is_servable_by_meaning(reply) else "", tokens)
+
+
+def _open(_: str) -> Start:
+    return "open"
+
+
+def _shadow(_: str) -> Start:
+    return "shadow"
