@@ -21,7 +21,7 @@ from workbench.errors import ConfigurationError
 DATA = Path(__file__).parent / "data"
 
 Split = Literal["train", "calibrate", "test"]
-Kind = Literal["near", "paraphrase", "trap"]
+Kind = Literal["near", "paraphrase", "trap", "neighbour"]
 Text = Annotated[str, Field(min_length=1)]
 
 

@@ -75,6 +75,23 @@ def without_twins(families: Sequence[Family], others: Sequence[Family], vectors:
     return [family for family, similarity in zip(families, nearest.tolist(), strict=True) if similarity < TWIN]
 
 
+def neighbours(families: Sequence[Family], vectors: Vectors, *, each: int = 2) -> list[Pair]:
+    """Each text with its nearest ones of other families, which want another answer: what a store is full of.
+
+    What is so near that it may be the same question is left out.
+    """
+    owned = [(text, family.family) for family in families for text in family.same]
+    matrix = vectors.matrix([text for text, _ in owned])
+    _, owner = np.unique([family for _, family in owned], return_inverse=True)
+    found = []
+    for place, (text, family) in enumerate(owned):
+        near = np.where(owner == owner[place], -1.0, matrix @ matrix[place])
+        near[near >= TWIN] = -1.0
+        best = np.argpartition(-near, each)[:each]
+        found += [Pair(owned[int(other)][0], text, False, "neighbour", "topic", family) for other in best]
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """One lookup: a question, the candidates near it, and which of these would answer it rightly."""

@@ -22,7 +22,7 @@ import typer
 
 from benchmarks.compile_embedder import study_module
 from benchmarks.families import DATA, Family, Pair, all_pairs, content_hash, divided, own_families
-from benchmarks.lookups import Ask, Asked, Query, Vectors, against_store, scored, without_twins
+from benchmarks.lookups import Ask, Asked, Query, Vectors, against_store, neighbours, scored, without_twins
 from workbench.cache.embedder import Embedder
 from workbench.cache.features import feature_names, features
 from workbench.cache.guards import GUARDS_VERSION, PRECISE, SLOT_NAMES, conflicts, read_text
@@ -99,8 +99,10 @@ def tune(
     )
     learned = [pair for family in parts.learned for pair in all_pairs(family)]
     policy = policy.model_copy(update={"vetoes": fit_vetoes(learned)})
+    learned += neighbours(parts.learned, vectors)
     policy = policy.model_copy(update={"score": fit_score(learned, policy, vectors, seed=seed)})
     chosen = [pair for family in parts.chosen for pair in all_pairs(family)]
+    chosen += neighbours(parts.chosen, vectors)
     policy = policy.model_copy(update={"gate": fit_gate(chosen, policy, vectors)})
     if ask:
         policy = policy.model_copy(update={"second": fit_second(chosen, policy, vectors, ask, revision=revision)})
@@ -165,11 +167,14 @@ def fit_score(pairs: Sequence[Pair], policy: Policy, vectors: Vectors, *, seed: 
     return Score(features=feature_names(), weights=weights, trees=as_trees(model), cut=math.inf)
 
 
+SHARES = {"near": 0.2, "paraphrase": 0.25, "trap": 0.35, "neighbour": 0.2}
+"""How much each kind of pair weighs in a fit, however many there are."""
+
+
 def balanced(pairs: Sequence[Pair]) -> Floats:
-    """(n,) weights: traps together as much as near-repeats and paraphrases together, which are equal."""
-    share = {"trap": 0.5, "near": 0.25, "paraphrase": 0.25}
+    """(n,) weights, of mean 1 where every kind occurs."""
     count = Counter(pair.kind for pair in pairs)
-    return np.array([share[pair.kind] * len(pairs) / count[pair.kind] for pair in pairs])
+    return np.array([SHARES[pair.kind] * len(pairs) / count[pair.kind] for pair in pairs])
 
 
 def as_trees(model: Any) -> Trees:

@@ -83,9 +83,26 @@ def compare_order(a: Reading, b: Reading) -> Iterator[Difference]:
     one, other = ([place for place in places if place.stem in common] for places in (ours, theirs))
     moved = [pair for pair in zip(one, other, strict=True) if pair[0].stem != pair[1].stem]
     if moved and not (len(moved) == 2 and _turn_of_phrase(moved)):
-        swapped = len(moved) == 2 and moved[0][0].stem == moved[1][1].stem and here == there
-        swapped = swapped and _EITHER_WAY.isdisjoint(here)
-        yield Difference("order" if swapped else "word-order", one, other)
+        told = [place.stem for place in one], [place.stem for place in other]
+        certain = here == there and not _names_both(a, b) and not _one_block_moved(*told)
+        yield Difference("order" if certain else "word-order", one, other)
+
+
+def _names_both(a: Reading, b: Reading) -> bool:
+    """Whether both texts name things of which either may come first: "X or Y?", "the difference between X and Y"."""
+    return not (_EITHER_WAY.isdisjoint(a.text.stem_set) or _EITHER_WAY.isdisjoint(b.text.stem_set))
+
+
+def _one_block_moved(a: list[str], b: list[str]) -> bool:
+    """Whether `b` is `a` with some words, three or more apart from where they stood, moved as they are: a clause.
+
+    Also where a particle is moved: "turn off X", "turn X off". A word alone that is moved past one other is a swap.
+    """
+    start = next(place for place, (x, y) in enumerate(zip(a, b, strict=True)) if x != y)
+    end = len(a) - next(place for place, (x, y) in enumerate(zip(a[::-1], b[::-1], strict=True)) if x != y)
+    one, other = a[start:end], b[start:end]
+    turns = any(other == one[cut:] + one[:cut] for cut in range(1, len(one)))
+    return turns and (len(one) > 2 or not _PARTICLES.isdisjoint(one))
 
 
 def _same_place(a: list[str], b: list[str]) -> bool:
@@ -114,10 +131,8 @@ def _modifies(x: Placed, y: Placed, x_again: Placed, y_again: Placed) -> bool:
     return phrase and y_again.after == x_again.stem and x_again.before == y_again.stem
 
 
-# Of two things that are compared either may come first.
-_EITHER_WAY = frozenset(
-    {stem(word) for word in ("difference", "differ", "differences", "compare", "comparison", "between")}
-)
+_EITHER_WAY = frozenset(map(stem, ("or", "vs", "versus", "differ", "difference", "compare", "comparison", "between")))
+_PARTICLES = frozenset({"off", "on", "up", "down", "out", "in", "back", "away"})
 _LISTING = frozenset({"and", "or", "vs", "versus"})
 # "to x from y" is "from y to x".
 _TO_AND_FROM = ({("to", "from")}, {("from", "to")})
