@@ -1,11 +1,19 @@
-"""The audit's simulations as figures; the rows are those of `benchmarks.audit_simulation`."""
+"""The audit's simulations as figures; the rows are those of `benchmarks.audit_simulation`.
+
+    python -m benchmarks.audit_plots benchmarks/results/audit.json
+
+draws them beside the results. Needs the study extra.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+import orjson
+import typer
 
 from benchmarks.plots import DASHED, DIFFERENT, QUIET, SAME, Picture, drawn, end_labels, house_style, new_figure
 
@@ -88,3 +96,16 @@ def _at_half(axis: Any, x: Any, y: Any, said: str, colour: str) -> None:
 
 def _beside(axis: Any, row: int, said: str, colour: str) -> None:
     axis.text(1.01, row, said, transform=axis.get_yaxis_transform(), va="center", color=colour)
+
+
+def main(results: Annotated[Path, typer.Argument(help="What `benchmarks.audit_simulation` wrote.")]) -> None:
+    """Draw all three figures beside the results."""
+    found = orjson.loads(results.read_bytes())
+    for name, draw in (("jump", wrongs_until_closed), ("steady", falsely_closed), ("shadow", shadow_opens)):
+        path = results.with_name(f"{results.stem}-{name}.png")
+        path.write_bytes(draw(found[name]).png)
+        typer.echo(path)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -23,7 +23,7 @@ import orjson
 import typer
 
 from benchmarks.bootstrap import ratio_interval
-from benchmarks.families import Pair, anchored_pairs, own_families
+from benchmarks.families import DATA, Pair, anchored_pairs, own_families
 from benchmarks.figures import ROOT, Figure, Target, markdown, put_between_marks, this_run
 from benchmarks.lookups import (
     STAGES,
@@ -41,9 +41,11 @@ from benchmarks.streams import OUT_OF_SCOPE, family_stream, intent_stream, strea
 from workbench.cache.embedder import Embedder
 from workbench.cache.model_folder import minilm_folder
 from workbench.cache.policy import Policy, Weighed, load_policy
+from workbench.cache.question import Question, question
 from workbench.cache.risk import Lookups
 from workbench.cache.verifier import Verifier
 from workbench.cache.verifier_folder import verifier_folder
+from workbench.messages import MessagesRequest
 from workbench.settings import data_folder
 
 RESULTS = ROOT / "benchmarks" / "results" / "decisions.json"
@@ -184,6 +186,29 @@ def assistant(folder: Path, policy: Policy, vectors: Vectors, ask: Ask | None) -
     }
 
 
+def conversations(policy: Policy, vectors: Vectors, ask: Ask | None) -> dict[str, Any]:
+    """Conversations whose last messages are alike: matched by meaning only where all before it is identical."""
+    rows = [orjson.loads(line) for line in (DATA / "conversations.jsonl").read_bytes().splitlines()]
+    counts: Counter[str] = Counter()
+    for row in rows:
+        a, b = (_asked(row[side]) for side in ("a", "b"))
+        label = "same" if row["same"] else "context" if row["slot"] == "context" else "slot"
+        counts[f"{label}_pairs"] += 1
+        if a.scope == b.scope and a.text and b.text:
+            counts[f"{label}_in_one_scope"] += 1
+            pair = Pair(a.text, b.text, row["same"], row["kind"], row["slot"], row["id"])
+            counts[f"{label}_served"] += bool(
+                decided(as_queries([pair], vectors), policy, ask).score[0] > cut_of(policy)
+            )
+    return dict(sorted(counts.items()))
+
+
+def _asked(turns: Sequence[str]) -> Question:
+    messages = [{"role": "assistant" if place % 2 else "user", "content": text} for place, text in enumerate(turns)]
+    request = MessagesRequest.model_validate({"model": "m", "max_tokens": 100, "messages": messages})
+    return question(request, model="m", model_digest="d")
+
+
 def costs(policy: Policy, vectors: Vectors, verifier: Verifier | None) -> dict[str, float]:
     """Milliseconds of a decision beyond embedding and search, on pairs that nothing remembers."""
     pairs = [pair for family in own_families("test") for pair in anchored_pairs(family)]
@@ -271,7 +296,7 @@ def main(
     ask = Asked(model.logit) if model else None
     report: dict[str, Any] = this_run() | {"alpha": found.alpha or 0.01}
     report |= {"policy_date": found.date, "policy_commit": found.commit}
-    for name, measure in (("own_test", own_test), ("store_sizes", store_sizes)):
+    for name, measure in (("own_test", own_test), ("conversations", conversations), ("store_sizes", store_sizes)):
         print(f"{name} …", file=sys.stderr)
         report[name] = measure(found, vectors, ask)
     report["costs"] = costs(found, vectors, model)
