@@ -12,7 +12,7 @@ import math
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +22,19 @@ import typer
 
 from benchmarks.compile_embedder import study_module
 from benchmarks.families import DATA, Family, Pair, all_pairs, content_hash, divided, own_families
-from benchmarks.lookups import Ask, Asked, Query, Vectors, against_store, neighbours, scored, without_twins
+from benchmarks.lookups import (
+    Ask,
+    Asked,
+    Query,
+    Stage,
+    Vectors,
+    against_store,
+    as_queries,
+    hits_at,
+    neighbours,
+    scored,
+    without_twins,
+)
 from workbench.cache.embedder import Embedder
 from workbench.cache.features import feature_names, features
 from workbench.cache.guards import GUARDS_VERSION, PRECISE, SLOT_NAMES, conflicts, read_text
@@ -106,6 +118,7 @@ def tune(
     policy = policy.model_copy(update={"gate": fit_gate(chosen, policy, vectors)})
     if ask:
         policy = policy.model_copy(update={"second": fit_second(chosen, policy, vectors, ask, revision=revision)})
+    policy = add_vetoes(policy, as_queries(chosen, vectors), ask, alpha=alpha)
     others = [family.text for family in (*parts.learned, *parts.chosen)]
     queries = against_store(parts.calibrated, vectors, others=others)
     return calibrate(policy, queries, alpha=alpha, ask=ask, store_size=len(parts.calibrated) + len(others))
@@ -237,6 +250,32 @@ def fit_second(pairs: Sequence[Pair], policy: Policy, vectors: Vectors, ask: Ask
     )
     probes = [Probe(a=pair.a, b=pair.b, logit=round(row[1], 4)) for pair, row in zip(kept, rows, strict=True)]
     return second.model_copy(update={"probes": tuple(probes[:: max(1, len(probes) // PROBES)][:PROBES])})
+
+
+# ── vetoes that pay ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def add_vetoes(policy: Policy, queries: Sequence[Query], ask: Ask | None, *, alpha: float) -> Policy:
+    """The policy with further precise slots as vetoes, one after the other, as long as more is served for it.
+
+    Seldom differences may be what all errors near the cut have in common: without them the cut may be looser.
+    """
+    stage: Stage = "verifier" if policy.second else "score"
+    lookups = scored(queries, policy, stage=stage, ask=ask)
+    differing = [{conflict.slot for conflict in conflicts(query.text, query.candidates[0])} for query in queries]
+    best, vetoes = hits_at(lookups, alpha / 2), list(policy.vetoes)
+    while True:
+        gains = {}
+        for slot in sorted(PRECISE - set(vetoes)):
+            vetoed = np.array([slot in slots for slots in differing])
+            gains[slot] = hits_at(replace(lookups, score=np.where(vetoed, -np.inf, lookups.score)), alpha / 2)
+        slot = max(gains, key=gains.__getitem__, default="")
+        if not slot or gains[slot] <= best:
+            return policy.model_copy(update={"vetoes": tuple(name for name in SLOT_NAMES if name in vetoes)})
+        best = gains[slot]
+        vetoes.append(slot)
+        vetoed = np.array([slot in slots for slots in differing])
+        lookups = replace(lookups, score=np.where(vetoed, -np.inf, lookups.score))
 
 
 # ── the cut ─────────────────────────────────────────────────────────────────────────────────────────────────
