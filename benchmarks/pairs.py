@@ -88,7 +88,7 @@ def _pair(row: Row) -> Pair:
     a, b, same = row.text("a"), row.text("b"), _label(row)
     if a == b and not same:
         raise ConfigurationError(f"{row.where}: `same` is {_word(same)}, but `a` and `b` are one text; correct the row")
-    return Pair(a, b, same, _kind(row, same), row.name("slot"), row.name("family") or _own_family(a, b))
+    return Pair(a, b, same, _kind(row, same), row.name("slot"), row.key("family") or _own_family(a, b))
 
 
 def _own_family(a: str, b: str) -> str:

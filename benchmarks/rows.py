@@ -8,7 +8,10 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
+import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +26,8 @@ FORMS = ".jsonl, .csv and .tsv (each also with .gz) and .parquet"
 JSON_LINES = (".jsonl", ".ndjson")
 SEPARATED = {".csv": ",;\t", ".tsv": "\t"}
 """Which separators a header may have; the first that gives all columns is taken."""
+
+_BLANK_LINES = re.compile(r"(?:[ \t]*(?:\r\n|\r|\n))*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class Row:
             raise ConfigurationError(f"{self.where}: `{column}` holds {_told(value)}, expected a text")
         if not (text := value.strip() if isinstance(value, str) else ""):
             raise ConfigurationError(f"{self.where}: `{column}` is empty, expected a text; fill it in, or drop the row")
+        if "\0" in text:
+            raise ConfigurationError(f"{self.where}: `{column}` holds a NUL character, expected a text; take it out")
         return text
 
     def name(self, column: str) -> str:
@@ -46,13 +53,25 @@ class Row:
         value = self.fields.get(column)
         return "" if _is_absent(value) else str(value).strip()
 
+    def key(self, column: str) -> str:
+        """The same for what groups rows: raises `ConfigurationError` when it is neither a text nor a whole number.
+
+        A fraction or a list may be spelled in two ways, and would part what belongs together.
+        """
+        value = self.fields.get(column)
+        if not _is_absent(value) and (isinstance(value, bool) or not isinstance(value, str | int)):
+            raise ConfigurationError(
+                f"{self.where}: `{column}` holds {_told(value)}, expected a text or a whole number, or nothing"
+            )
+        return self.name(column)
+
 
 def read_rows(path: Path, *, columns: Sequence[str]) -> Iterator[Row]:
     """The rows of this file, in order, empty lines left out; raises `ConfigurationError`.
 
-    Each has at least these `columns`; others are kept. Column names are read without regard to case.
+    Each has at least these `columns`; others are kept. Column names are read without regard to case, and occur once.
     """
-    form = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    form = path.with_suffix("").suffix if _is_packed(path) else path.suffix
     try:
         if form.lower() in JSON_LINES:
             yield from _json_rows(path, _read_text(path), columns)
@@ -69,9 +88,9 @@ def read_rows(path: Path, *, columns: Sequence[str]) -> Iterator[Row]:
 
 def _read_text(path: Path) -> str:
     """The file as text: UTF-8, with or without a byte order mark."""
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    data = gzip.decompress(path.read_bytes()) if _is_packed(path) else path.read_bytes()
     data = data.removeprefix(b"\xef\xbb\xbf")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:4096]:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:4]:  # a NUL further on is named with its row
         raise ConfigurationError(f"{path}:1: byte 0x{data[0]:02x} begins UTF-16 or no text; save the file as UTF-8")
     try:
         return data.decode("utf-8")
@@ -91,38 +110,49 @@ def _json_rows(path: Path, text: str, columns: Sequence[str]) -> Iterator[Row]:
         where = f"{path}:{number}"
         try:
             found = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
+            pairs = json.loads(line, object_pairs_hook=list, parse_int=str, parse_float=str)  # also the repeated names
+        except (orjson.JSONDecodeError, RecursionError) as error:
             raise ConfigurationError(f"{where}: the line is no JSON ({error}); expected one object a line") from None
         if not isinstance(found, dict):
             raise ConfigurationError(f"{where}: the line holds {_told(found)}, expected a JSON object")
-        fields = {name.strip().lower(): value for name, value in found.items()}
-        _check_columns(where, fields, columns)
-        yield Row(where, fields)
+        _check_columns(where, _names([name for name, _ in pairs]), columns)
+        yield Row(where, dict(zip(_names(list(found)), found.values(), strict=True)))
 
 
 def _separated_rows(path: Path, text: str, columns: Sequence[str], separators: str) -> Iterator[Row]:
-    header = next(csv.reader(io.StringIO(text, newline=""), delimiter=separators[0]), [])
-    for separator in separators:
-        other = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
-        if set(columns) <= set(_names(other)):
-            header = other
-            break
-    else:
-        separator = separators[0]
-    _check_columns(f"{path}:1", _names(header), columns)
+    blank = _BLANK_LINES.match(text)
+    skipped = len(blank[0].splitlines()) if blank else 0
+    text = text[blank.end() :] if blank else text
+    try:
+        separator, names = _header(text, columns, separators)
+    except csv.Error as error:
+        raise ConfigurationError(
+            f"{path}:{skipped + 1}: the header is not readable ({error}); expected {', '.join(columns)}"
+        ) from None
+    _check_columns(f"{path}:{skipped + 1}", names, columns)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         next(reader)
-        yield from _csv_rows(path, reader, _names(header))
+        yield from _csv_rows(path, reader, names, skipped)
     except csv.Error as error:
-        raise ConfigurationError(f"{path}:{reader.line_num}: not readable ({error}); check the quotes") from None
+        line = skipped + reader.line_num
+        raise ConfigurationError(f"{path}:{line}: not readable ({error}); check the quotes") from None
 
 
-def _csv_rows(path: Path, reader: Any, names: Sequence[str]) -> Iterator[Row]:
-    """Any: the type of `csv.reader` has no public name."""
-    start = reader.line_num + 1
+def _header(text: str, columns: Sequence[str], separators: str) -> tuple[str, list[str]]:
+    """The separator and the columns' names; those of the first separator when none gives all columns."""
+    found = [
+        (separator, _names(next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])))
+        for separator in separators
+    ]
+    return next((each for each in found if set(columns) <= set(each[1])), found[0])
+
+
+def _csv_rows(path: Path, reader: Any, names: Sequence[str], skipped: int) -> Iterator[Row]:
+    """The rows behind the header, before which `skipped` lines stood; Any: `csv.reader`'s type has no public name."""
+    start = skipped + reader.line_num + 1
     for values in reader:
-        where, start = f"{path}:{start}", reader.line_num + 1
+        where, start = f"{path}:{start}", skipped + reader.line_num + 1
         if not values:
             continue
         if len(values) != len(names):
@@ -145,10 +175,19 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 
 
 def _names(header: Sequence[str]) -> list[str]:
-    return [name.strip().lower() for name in header]
+    return [name.strip().casefold() for name in header]
 
 
-def _check_columns(where: str, seen: Sequence[str] | Mapping[str, Any], columns: Sequence[str]) -> None:
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
+def _check_columns(where: str, seen: Sequence[str], columns: Sequence[str]) -> None:
+    """Columns without a name may be many: nothing asks for them."""
+    if twice := [name for name, times in Counter(seen).items() if name and times > 1]:
+        raise ConfigurationError(
+            f"{where}: there are two columns `{twice[0]}` (case does not count), expected one; rename or drop the other"
+        )
     if missing := [name for name in columns if name not in seen]:
         there = ", ".join(f"`{name}`" for name in seen) or "nothing"
         raise ConfigurationError(

@@ -12,7 +12,7 @@ import math
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,11 +26,8 @@ from benchmarks.lookups import (
     Ask,
     Asked,
     Query,
-    Stage,
     Vectors,
     against_store,
-    as_queries,
-    hits_at,
     neighbours,
     scored,
     without_twins,
@@ -55,6 +52,9 @@ LEAST_COUNT = 3
 SELDOM = 30
 """A slot that differs in fewer pairs than this is taken as its author meant it."""
 
+LEAST_PRECISE_RATIO = 1.0
+"""One that was written to be precise forbids unless it differs more often in equivalent questions than in traps."""
+
 LEAST_RATIO = 3.0
 """A slot may forbid an answer when it differs so much more often in traps than in equivalent questions."""
 
@@ -64,8 +64,8 @@ MOST_NEAR = 0.01
 GATE_LOSS = 0.01
 """The gate may cost this share of what would be served, and the lower end of the gray zone as much again."""
 
-SURE = 0.001
-"""Above the gray zone at most this share of the traps may lie."""
+UNSET = 1000.0
+"""A cut that nothing exceeds, until it is calibrated."""
 
 PROBES = 64
 TREES = {"n_estimators": 160, "learning_rate": 0.08, "max_depth": 4, "subsample": 0.5, "min_samples_leaf": 30}
@@ -118,7 +118,6 @@ def tune(
     policy = policy.model_copy(update={"gate": fit_gate(chosen, policy, vectors)})
     if ask:
         policy = policy.model_copy(update={"second": fit_second(chosen, policy, vectors, ask, revision=revision)})
-    policy = add_vetoes(policy, as_queries(chosen, vectors), ask, alpha=alpha)
     others = [family.text for family in (*parts.learned, *parts.chosen)]
     queries = against_store(parts.calibrated, vectors, others=others)
     return calibrate(policy, queries, alpha=alpha, ask=ask, store_size=len(parts.calibrated) + len(others))
@@ -151,11 +150,13 @@ def fit_vetoes(pairs: Sequence[Pair]) -> tuple[str, ...]:
 
 def _forbids(name: str, counts: dict[str, Counter[str]], total: Counter[str]) -> bool:
     near, trap = counts["near"][name], counts["trap"][name]
+    if near > MOST_NEAR * total["near"]:
+        return False
     same = near + counts["paraphrase"][name]
     if same + trap < SELDOM:
         return name in PRECISE
     ratio = ((trap + 1) / total["trap"]) / ((same + 1) / (total["near"] + total["paraphrase"]))
-    return ratio >= LEAST_RATIO and near <= MOST_NEAR * total["near"]
+    return ratio >= (LEAST_PRECISE_RATIO if name in PRECISE else LEAST_RATIO)
 
 
 def fit_weights(texts: Sequence[str]) -> dict[str, float]:
@@ -177,7 +178,7 @@ def fit_score(pairs: Sequence[Pair], policy: Policy, vectors: Vectors, *, seed: 
             kept.append(pair)
     model = ensemble.GradientBoostingClassifier(random_state=seed, **TREES)
     model.fit(np.array(rows), [pair.same for pair in kept], sample_weight=balanced(kept))
-    return Score(features=feature_names(), weights=weights, trees=as_trees(model), cut=math.inf)
+    return Score(features=feature_names(), weights=weights, trees=as_trees(model), cut=UNSET)
 
 
 SHARES = {"near": 0.2, "paraphrase": 0.25, "trap": 0.35, "neighbour": 0.2}
@@ -236,9 +237,10 @@ def fit_second(pairs: Sequence[Pair], policy: Policy, vectors: Vectors, ask: Ask
     final = model.decision_function(table)
     strict = np.quantile(final[~same], 0.98)
     low = np.quantile(table[same & (final > strict), 0], GATE_LOSS)
-    high = np.quantile(table[~same, 0], 1 - SURE)
+    high = table[~same, 0].max()  # above the gray zone nothing wrong was seen
     first, verifier, cosine = (round(float(value), 6) for value in model.coef_[0])
-    second = Second(
+    probes = [Probe(a=pair.a, b=pair.b, logit=round(row[1], 4)) for pair, row in zip(kept, rows, strict=True)]
+    return Second(
         revision=revision,
         low=round(float(low), 4),
         high=round(float(max(high, low)), 4),
@@ -246,36 +248,9 @@ def fit_second(pairs: Sequence[Pair], policy: Policy, vectors: Vectors, ask: Ask
         first=first,
         verifier=verifier,
         cosine=cosine,
-        cut=math.inf,
+        cut=UNSET,
+        probes=tuple(probes[:: max(1, len(probes) // PROBES)][:PROBES]),
     )
-    probes = [Probe(a=pair.a, b=pair.b, logit=round(row[1], 4)) for pair, row in zip(kept, rows, strict=True)]
-    return second.model_copy(update={"probes": tuple(probes[:: max(1, len(probes) // PROBES)][:PROBES])})
-
-
-# ── vetoes that pay ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def add_vetoes(policy: Policy, queries: Sequence[Query], ask: Ask | None, *, alpha: float) -> Policy:
-    """The policy with further precise slots as vetoes, one after the other, as long as more is served for it.
-
-    Seldom differences may be what all errors near the cut have in common: without them the cut may be looser.
-    """
-    stage: Stage = "verifier" if policy.second else "score"
-    lookups = scored(queries, policy, stage=stage, ask=ask)
-    differing = [{conflict.slot for conflict in conflicts(query.text, query.candidates[0])} for query in queries]
-    best, vetoes = hits_at(lookups, alpha / 2), list(policy.vetoes)
-    while True:
-        gains = {}
-        for slot in sorted(PRECISE - set(vetoes)):
-            vetoed = np.array([slot in slots for slots in differing])
-            gains[slot] = hits_at(replace(lookups, score=np.where(vetoed, -np.inf, lookups.score)), alpha / 2)
-        slot = max(gains, key=gains.__getitem__, default="")
-        if not slot or gains[slot] <= best:
-            return policy.model_copy(update={"vetoes": tuple(name for name in SLOT_NAMES if name in vetoes)})
-        best = gains[slot]
-        vetoes.append(slot)
-        vetoed = np.array([slot in slots for slots in differing])
-        lookups = replace(lookups, score=np.where(vetoed, -np.inf, lookups.score))
 
 
 # ── the cut ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,10 +27,11 @@ from workbench.cache.memory_store import MemoryStore
 from workbench.cache.policy import Serve, load_policy, save_policy
 from workbench.cache.question import question
 from workbench.errors import ConfigurationError, EmbeddingError, ThinkerUnavailable
+from workbench.messages import TextBlock
 from workbench.proxy.app import create_app
 from workbench.proxy.asker import Asked, Asker
 from workbench.proxy.auditing import Auditor, Audits
-from workbench.proxy.lines import MOST_WAITING, Lines
+from workbench.proxy.lines import LARGEST_KEPT_BYTES, MOST_WAITING, Lines, is_large
 from workbench.proxy.server import address_of, listen
 from workbench.proxy.server import running as app_running
 from workbench.proxy.services import Services
@@ -401,6 +403,55 @@ def test_question_that_comes_again_at_once_makes_its_hit_suspect() -> None:
         assert parts.judge.asked == before + 1
 
     with_parts(story)
+
+
+def test_too_large_request_is_not_kept_and_its_check_is_skipped() -> None:
+    async def story(parts: Parts) -> None:
+        request = REQUEST.model_copy(update={"system": [TextBlock(type="text", text="x" * LARGEST_KEPT_BYTES)]})
+        asks = question(request, model=QWEN.name, model_digest=QWEN.digest)
+        small, parts.asked = parts.asked, Asked("t", asks, QWEN)
+        kept = weakref.ref(asks)
+        del asks
+        for _ in range(60):  # the first ones are checked, the last is remembered
+            parts.hit()
+            await parts.auditor.drained()
+        parts.asked = small
+        assert kept() is None
+        parts.auditor.asked_again("t", small.question)
+        await parts.auditor.drained()
+        standing = parts.audits.of("t").standing("t")
+        assert (parts.judge.asked, standing.audited, standing.hits) == (0, 0, 60)
+        assert standing.skipped > 1
+
+    with_parts(story)
+
+
+def test_too_large_request_in_shadow_mode_counts_unless_the_answers_agree(tmp_path: Path) -> None:
+    """Left out, it would make the tenant look better than it is: its misses are counted."""
+    thinker = StandInOllama([text(RIGHT), text(RIGHT), text(WRONG)])
+    large = {"note": "x" * LARGEST_KEPT_BYTES}  # a field that no model is shown: the Thinker's window is small
+    with audited(tmp_path, thinker, semantic="shadow") as served:
+        for asked in (QUESTION, PARAPHRASE, OTHER_WORDS):
+            assert post(served.address, body(asked, **large)).status_code == 200
+            served.drain()
+        assert (served.standing["audited"], served.standing["unsure"], len(thinker.chats)) == (2, 1, 3)
+
+
+@pytest.mark.parametrize("depth", [0, 3])
+def test_size_of_a_request_counts_texts_names_and_values_at_any_depth(depth: int) -> None:
+    def nested(value: object) -> object:
+        for _ in range(depth):
+            value = {"k": [value]}
+        return value
+
+    assert not is_large(nested("x" * 900), limit_bytes=1000)
+    assert is_large(nested("x" * 1001), limit_bytes=1000)
+    assert is_large(nested({"x" * 1001: 1}), limit_bytes=1000)
+    assert is_large(nested([0] * 200), limit_bytes=1000)
+    assert is_large(
+        TextBlock.model_validate({"type": "text", "text": "", "more": nested("x" * 1001)}), limit_bytes=1000
+    )
+    assert not is_large(REQUEST)
 
 
 def test_work_of_one_tenant_is_done_in_order_and_no_more_of_it_is_taken_than_may_wait() -> None:

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from workbench.cache.embedder import Embedder, EmbeddingService
 from workbench.cache.judges import PIECE_WORDS, Answer, EmbeddingJudge, LlmJudge, Verdict, calibrated_cuts
+from workbench.cache.model_folder import minilm_folder
 from workbench.cache.store import Vector
+from workbench.settings import data_folder
 
 
 class Directions:
@@ -59,6 +62,61 @@ def test_a_long_answer_is_read_in_pieces_and_averaged() -> None:
     verdict = asyncio.run(judge.compare("", half + "90 " * PIECE_WORDS, "60"))  # 30° and 90° make 60°
     assert verdict.says == "same"
     assert [len(text.split()) for text in embed.texts] == [PIECE_WORDS, PIECE_WORDS, 1]
+
+
+def test_a_piece_counts_by_its_words() -> None:
+    verdict = by_embedding("10 " * PIECE_WORDS + "90", "10")
+    assert verdict.says == "same"
+    assert verdict.confidence > 0.9
+
+
+class Strict(Directions):
+    """Reads nothing that has an "x" in it, and never more than 40 words."""
+
+    async def __call__(self, texts: Sequence[str]) -> list[Vector | None]:
+        vectors = await super().__call__(texts)
+        words = [text.split() for text in texts]
+        return [None if "x" in each or len(each) > 40 else vector for each, vector in zip(words, vectors, strict=True)]
+
+
+@pytest.mark.parametrize(("unreadable", "says"), [(0, "same"), (1, "same"), (3, "same"), (4, "unsure"), (16, "unsure")])
+def test_what_stays_unread_is_dropped_while_it_is_little(unreadable: int, says: str) -> None:
+    """Of a hundred words each "x" takes six or seven with it."""
+    words = ["10"] * PIECE_WORDS
+    words[5 : 5 + 6 * unreadable : 6] = ["x"] * unreadable
+    judge = EmbeddingJudge(Strict(), same=0.9, different=0.5)
+    assert asyncio.run(judge.compare("", " ".join(words), "10")).says == says
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Embedder:
+    return Embedder(minilm_folder(data_folder() / "embedders"))
+
+
+PROSE = """The store keeps each answer beside the question that was asked, and looks for the nearest one when another
+question comes in. When the two mean the same, the answer is served at once and no model is kept busy. """
+CODE = """def read_rows(path: Path, *, columns: Sequence[str]) -> Iterator[Row]:
+    with path.open(encoding="utf-8", newline="") as file:
+        for number, fields in enumerate(csv.DictReader(file), start=2):
+            yield Row(f"{path}:{number}", {name.strip().lower(): value for name, value in fields.items()})
+"""
+
+
+@pytest.mark.parametrize(
+    "answer", [PROSE * 8, CODE * 12, PROSE * 4 + "\U0001f680 " + PROSE * 4], ids=["prose", "code", "with an emoji"]
+)
+def test_long_answer_is_the_same_as_itself_and_no_other(minilm: Embedder, answer: str) -> None:
+    async def story() -> list[str]:
+        service = EmbeddingService(minilm)
+        judge = EmbeddingJudge(service.embed_all, same=0.9, different=0.75)
+        others = answer, "The capital of Australia is Canberra, and its parliament sits on a hill."
+        verdicts = [await judge.compare("", answer, other) for other in others]
+        await service.close()
+        return [verdict.says for verdict in verdicts]
+
+    assert len(answer.split()) >= 300
+    assert minilm.encode_what_fits([answer]) == [None]
+    assert asyncio.run(story()) == ["same", "different"]
 
 
 def test_another_cut_is_another_judge() -> None:

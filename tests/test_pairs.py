@@ -45,6 +45,8 @@ LINES = (
         ("pairs.csv", TWO.replace(",", ";").replace("\n", "\r\n").encode()),
         ("pairs.tsv", TWO.replace(",", "\t").encode()),
         ("pairs.csv.gz", gzip.compress(TWO.encode())),
+        ("pairs.csv.GZ", gzip.compress(TWO.encode())),
+        ("pairs.csv", b"\n \t\r\n\n" + TWO.encode()),
         ("pairs.csv", TWO.replace("a,b,same", "A, B ,Same").encode()),
         ("pairs.jsonl", LINES.encode()),
         ("pairs.jsonl.gz", gzip.compress(LINES.encode())),
@@ -82,6 +84,21 @@ def test_each_row_is_a_family_of_its_own_unless_it_names_one(tmp_path: Path) -> 
     assert three.family not in ("", "f")
     assert [pair.kind for pair in found.pairs] == ["near", "trap", "trap"]
     assert two.slot == "numbers"
+
+
+def test_a_family_may_be_a_whole_number_or_absent(tmp_path: Path) -> None:
+    row = '{"a": "x", "b": "%s", "same": %d, "family": %s}\n'
+    text = row % ("y", 1, 7) + row % ("z", 0, '"7"') + row % ("w", 0, "null")
+    families = [pair.family for pair in read_pairs(written(tmp_path, text, "pairs.jsonl")).pairs]
+    assert families[:2] == ["7", "7"]
+    assert families[2] not in ("7", "")
+
+
+def test_columns_without_a_name_may_be_many(tmp_path: Path) -> None:
+    assert labels(read_pairs(written(tmp_path, "a,b,same,,\nx,y,1,,\nx,z,0,,\n"))) == [
+        ("x", "y", True),
+        ("x", "z", False),
+    ]
 
 
 def test_a_row_stays_in_its_family_when_the_file_grows_or_moves(tmp_path: Path) -> None:
@@ -126,6 +143,11 @@ def test_a_row_of_several_lines_is_named_by_its_first(tmp_path: Path) -> None:
         ("a,b,same\nx,y,1\n", "pairs.csv holds only pairs that are the same"),
         ("a,b,same\nx,y,0\n", "pairs.csv holds only pairs that are different"),
         ("a,b,same\n", "pairs.csv holds no pair"),
+        ("a" * 200_000 + ",b,same\n", "pairs.csv:1: the header is not readable (field larger than field limit"),
+        ("\n\n" + TWO + "x,,1\n", "pairs.csv:6: `b` is empty"),
+        ("\na,same\n", "pairs.csv:2: the column `b` is missing"),
+        ("a,b,same,B \nx,y,1,z\n", "pairs.csv:1: there are two columns `b`"),
+        (TWO + "x\0,y,1\n", "pairs.csv:4: `a` holds a NUL character"),
     ],
 )
 def test_bad_table_names_file_row_and_field(tmp_path: Path, text: str, expected: str) -> None:
@@ -142,6 +164,12 @@ def test_bad_table_names_file_row_and_field(tmp_path: Path, text: str, expected:
         (LINES + '{"a": null, "b": "x", "same": 1}', "pairs.jsonl:4: `a` is empty"),
         (LINES + '{"a": "x", "b": "y", "same": 2}', "pairs.jsonl:4: `same` is '2'"),
         (LINES + '{"a": "x", "b": "y", "same": null}', "pairs.jsonl:4: `same` is ''"),
+        (LINES + '{"a": "x", "b": "y", "A ": "z", "same": 1}', "pairs.jsonl:4: there are two columns `a`"),
+        (LINES + '{"a": "x", "b": "y", "same": 1, "same": 0}', "pairs.jsonl:4: there are two columns `same`"),
+        (LINES + '{"a": "x", "b": "y\\u0000z", "same": 1}', "pairs.jsonl:4: `b` holds a NUL character"),
+        (LINES + '{"a": "x", "b": "y", "same": 1, "family": 1.5}', "pairs.jsonl:4: `family` holds 1.5 (float)"),
+        (LINES + '{"a": "x", "b": "y", "same": 1, "family": true}', "pairs.jsonl:4: `family` holds True (bool)"),
+        (LINES + '{"a": "x", "b": "y", "same": 1, "family": ["f"]}', "pairs.jsonl:4: `family` holds ['f'] (list)"),
     ],
 )
 def test_bad_line_names_file_line_and_field(tmp_path: Path, text: str, expected: str) -> None:

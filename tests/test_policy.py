@@ -44,6 +44,7 @@ SECOND = {
     "verifier": 2.0,
     "cosine": 10.0,
     "cut": 20.0,
+    "probes": [{"a": "x", "b": "y", "logit": 1.0}],
 }
 LIST = "How do I reverse a list in Python?"
 ALIKE = "How can I reverse a list in Python?"
@@ -175,7 +176,7 @@ class Verifier:
         return self.said
 
 
-@pytest.mark.parametrize(("said", "why"), [(1.2, None), (1.5, "0.50"), (None, "inf"), (math.nan, "nan")])
+@pytest.mark.parametrize(("said", "why"), [(1.2, None), (1.5, "0.5 "), (None, "inf"), (math.nan, "nan")])
 def test_second_stage_is_off_where_the_probes_come_out_differently(
     tmp_path: Path, said: float | None, why: str | None
 ) -> None:
@@ -241,6 +242,13 @@ def test_embedder_that_the_policy_was_not_measured_with_is_refused(tmp_path: Pat
         (VALID | {"score": SCORE | {"trees": {"start": 0, "trees": [[[999, 1, 1, 2], *LEAVES]]}}}, "does not exist"),
         (VALID | {"score": SCORE | {"trees": {"start": 0, "trees": [[[0, 1.0, 0, 0]]]}}}, "leads to 0"),
         (VALID | {"score": SCORE | {"cut": None}}, "`score.cut`"),
+        (VALID | {"score": SCORE | {"cut": 1e300}}, "`score.cut`"),
+        (VALID | {"score": SCORE | {"trees": {"start": 0, "trees": []}}}, "`score.trees.trees`"),
+        (VALID | {"score": SCORE | {"trees": {"start": 0, "trees": [[[-1, 1e308, 0, 0]]]}}}, "plausible"),
+        (VALID | {"score": SCORE, "second": SECOND | {"low": 9, "high": -9}}, "gray zone begins at 9"),
+        (VALID | {"score": SCORE, "second": SECOND | {"probes": []}}, "`second.probes`"),
+        (VALID | {"alpha": 1e-12}, "`alpha`"),
+        (VALID | {"store_size": -1}, "`store_size`"),
     ],
 )  # fmt: skip
 def test_file_that_makes_no_sense_is_refused_with_what_to_do(tmp_path: Path, content: Any, message: str) -> None:

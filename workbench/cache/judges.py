@@ -10,7 +10,12 @@ import numpy as np
 
 from workbench.cache.store import Vector
 
-PIECE_WORDS = 200
+PIECE_WORDS, LEAST_PIECE_WORDS = 100, 8
+"""An answer is read in pieces of so many words; what the model cannot read is halved while it has more than the
+second."""
+
+MOST_UNREAD = 0.2
+"""The share of an answer's words that may stay unread; beyond it the judge is unsure."""
 
 PROMPT = """\
 Below are a question and two answers to it. Would a careful reader come away from both with the same answer?
@@ -45,6 +50,14 @@ class Answer:
     tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of an answer that the model could read: its vector, and how many words it has."""
+
+    vector: Vector
+    words: int
+
+
 class Judge(Protocol):
     """Compares two answers to one question. Its errors are counted under `name`: a new cut is a new name."""
 
@@ -57,8 +70,9 @@ class Judge(Protocol):
 class EmbeddingJudge:
     """Compares answers by the cosine of their mean vectors.
 
-    `embed` gives a vector for each text, or None for what the model cannot read. At `same` or above the answers are
-    the same, below `different` they differ, and in between it is unsure; see `calibrated_cuts`.
+    `embed` gives a vector for each text, or None for what the model cannot read: such a piece is halved until only few
+    words around what is unreadable are lost. At `same` or above the answers are the same, below `different` they
+    differ, and in between it is unsure; see `calibrated_cuts`.
     """
 
     def __init__(
@@ -69,24 +83,38 @@ class EmbeddingJudge:
         different: float,
         model: str = "",
     ) -> None:
-        self.name = f"embedding {model} {same:.4f} {different:.4f}"
+        self.name = f"embedding {model} {PIECE_WORDS} {same:.4f} {different:.4f}"
         self._embed = embed
         self._same = same
         self._different = different
 
     async def compare(self, question: str, one: str, two: str) -> Verdict:
         """Whether their meanings are near enough; the question is not looked at."""
-        first, second = list(_pieces(one)), list(_pieces(two))
-        vectors = await self._embed([*first, *second])
-        if not first or not second or any(vector is None for vector in vectors):
+        texts = one.split(), two.split()
+        means = [_mean(read, of_words=len(words)) for read, words in zip(await self._read(texts), texts, strict=True)]
+        if means[0] is None or means[1] is None:
             return Verdict("unsure", 0.0)
-        read = [vector for vector in vectors if vector is not None]
-        similarity = _cosine(_mean(read[: len(first)]), _mean(read[len(first) :]))
+        similarity = _cosine(means[0], means[1])
         if similarity >= self._same:
             return Verdict("same", _part(similarity - self._same, 1 - self._same))
         if similarity < self._different:
             return Verdict("different", _part(self._different - similarity, self._different))
         return Verdict("unsure", 0.0)
+
+    async def _read(self, texts: Sequence[list[str]]) -> list[list[Piece]]:
+        """For each text what could be read of it; each round halves what could not."""
+        read: list[list[Piece]] = [[] for _ in texts]
+        unread = [(place, piece) for place, words in enumerate(texts) for piece in _pieces(words, PIECE_WORDS)]
+        while unread:
+            vectors = await self._embed([" ".join(words) for _, words in unread])
+            halves: list[tuple[int, list[str]]] = []
+            for (place, words), vector in zip(unread, vectors, strict=True):
+                if vector is not None:
+                    read[place].append(Piece(vector, len(words)))
+                elif len(words) > LEAST_PIECE_WORDS:
+                    halves += ((place, half) for half in _pieces(words, -(-len(words) // 2)))
+            unread = halves
+        return read
 
 
 class LlmJudge:
@@ -118,14 +146,17 @@ def calibrated_cuts(same: Sequence[float], different: Sequence[float], *, error:
     return max(low, high), min(low, high)
 
 
-def _pieces(text: str) -> Iterator[str]:
-    words = text.split()
-    for start in range(0, len(words), PIECE_WORDS):
-        yield " ".join(words[start : start + PIECE_WORDS])
+def _pieces(words: list[str], length: int) -> Iterator[list[str]]:
+    for start in range(0, len(words), length):
+        yield words[start : start + length]
 
 
-def _mean(vectors: Sequence[Vector]) -> Vector:
-    mean: Vector = np.mean(vectors, axis=0, dtype=np.float32)
+def _mean(read: Sequence[Piece], *, of_words: int) -> Vector | None:
+    """Weighted by words; None when nothing, or too little of so many words, was read."""
+    words = [piece.words for piece in read]
+    if not words or sum(words) < (1 - MOST_UNREAD) * of_words:
+        return None
+    mean: Vector = np.average([piece.vector for piece in read], axis=0, weights=words).astype(np.float32)
     return mean
 
 

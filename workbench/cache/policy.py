@@ -28,6 +28,9 @@ PROBE_TOLERANCE = 0.3
 """How far, as a logit, the verifier may be from what it said where the policy was measured."""
 
 
+Number = Annotated[float, Field(ge=-1000, le=1000)]
+"""A logit, or what weighs one: more is no measurement."""
+
 # ── what comes of two questions ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -106,7 +109,7 @@ class Score(BaseModel):
     weights: dict[str, float]
     """Inverse document frequencies of word stems."""
     trees: Trees
-    cut: float
+    cut: Number
     """The logit that must be exceeded where no verifier is heard."""
 
     @model_validator(mode="after")
@@ -136,7 +139,7 @@ class Probe(BaseModel):
 
     a: str
     b: str
-    logit: float
+    logit: Number
 
 
 class Second(BaseModel):
@@ -146,20 +149,26 @@ class Second(BaseModel):
 
     revision: str
     """Of the verifier that it was fitted with."""
-    low: float
+    low: Number
     """It is asked where the first stage's logit is at least this …"""
-    high: float
+    high: Number
     """… and less than this; from there on the reply is served without it."""
-    intercept: float
-    first: float
+    intercept: Number
+    first: Number
     """The weight of the first stage's logit,"""
-    verifier: float
+    verifier: Number
     """of the verifier's,"""
-    cosine: float
+    cosine: Number
     """and of the cosine."""
-    cut: float
+    cut: Number
     """The logit that their sum must exceed."""
-    probes: tuple[Probe, ...] = ()
+    probes: Annotated[tuple[Probe, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _is_a_zone(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"the gray zone begins at {self.low} and ends before, at {self.high}")
+        return self
 
     def why_not(self, verifier: Reads) -> str | None:
         """Why this stage may not be used with this verifier on this machine; None when it may."""
@@ -168,7 +177,7 @@ class Second(BaseModel):
         apart = [abs(_or_infinite(verifier.logit(probe.a, probe.b)) - probe.logit) for probe in self.probes]
         if not all(distance <= PROBE_TOLERANCE for distance in apart):  # so written that a NaN is too far
             return (
-                f"the verifier's logits are off by up to {max(apart):.2f} on this CPU, at most {PROBE_TOLERANCE} may be"
+                f"the verifier's logits are off by up to {max(apart):.3g} on this CPU, at most {PROBE_TOLERANCE} may be"
             )
         return None
 
@@ -197,9 +206,9 @@ class Policy(BaseModel):
     second: Second | None = None
     dataset: str | None = None
     """The hash of the pairs that it was tuned on."""
-    alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
+    alpha: Annotated[float, Field(ge=1e-4, le=0.5)] | None = None
     """The false-hit budget: false hits ÷ lookups."""
-    store_size: int | None = None
+    store_size: Annotated[int, Field(gt=0)] | None = None
     """How many entries of one scope the lookups chose from."""
     measured: dict[str, float] = {}
     """Rates and their intervals, as the notebook that wrote the policy names them."""

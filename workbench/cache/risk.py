@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -54,9 +55,15 @@ class Lookups:
         return float(np.mean(self.wrong & (self.score > cut)))
 
 
+def least_units(alpha: float, *, delta: float = DELTA) -> int:
+    """How many the boldest bets would take: with fewer there is no need to try."""
+    return math.ceil(math.log(1 / delta) / math.log1p(alpha))
+
+
+@lru_cache(maxsize=64)
 def units_needed(alpha: float, *, delta: float = DELTA) -> int:
     """How many units without a single false hit it takes to say that the risk is at most `alpha`."""
-    units = math.ceil(math.log(1 / delta) / math.log1p(alpha))  # what the boldest bets would take
+    units = least_units(alpha, delta=delta)
     while p_value(np.zeros(units), alpha) > delta:
         units += 1
     return units
@@ -83,7 +90,8 @@ def rcps_cut(lookups: Lookups, alpha: float, *, delta: float = DELTA) -> float:
 
     Raises `ConfigurationError` when there are too few units for this `alpha`, and says how many it takes.
     """
-    if lookups.units < (needed := units_needed(alpha, delta=delta)):
+    needed = least_units(alpha, delta=delta)
+    if lookups.units < needed or lookups.units < (needed := units_needed(alpha, delta=delta)):
         raise ConfigurationError(
             f"{lookups.units} independent families of labelled lookups cannot show a false-hit rate of {alpha:.2%} "
             f"with {1 - delta:.0%} confidence: it takes at least {needed}; label more, or ask for a larger alpha"

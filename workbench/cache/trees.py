@@ -13,6 +13,7 @@ Node = tuple[int, float, int, int]
 is -1 and the threshold its value."""
 
 LEAF = -1
+LARGEST_LEAF = 50.0
 
 
 class Trees(BaseModel):
@@ -20,15 +21,18 @@ class Trees(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    start: float
-    trees: Annotated[tuple[tuple[Node, ...], ...], Field(max_length=2000)]
+    start: Annotated[float, Field(ge=-LARGEST_LEAF, le=LARGEST_LEAF)]
+    trees: Annotated[tuple[tuple[Node, ...], ...], Field(min_length=1, max_length=2000)]
 
     @model_validator(mode="after")
     def _leads_somewhere(self) -> Self:
         """Children come after their parents, so that no walk goes round in circles."""
         for tree in self.trees:
-            for place, (feature, _, left, right) in enumerate(tree):
-                if feature != LEAF and not (place < left < len(tree) and place < right < len(tree)):
+            for place, (feature, threshold, left, right) in enumerate(tree):
+                if feature == LEAF:
+                    if not abs(threshold) <= LARGEST_LEAF:
+                        raise ValueError(f"a tree's leaf {place} says {threshold}, at most {LARGEST_LEAF} is plausible")
+                elif feature < 0 or not (place < left < len(tree) and place < right < len(tree)):
                     raise ValueError(f"a tree's node {place} leads to {left} and {right}, outside of what follows it")
             if not tree:
                 raise ValueError("a tree has no node")

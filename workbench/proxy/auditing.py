@@ -2,7 +2,9 @@
 
 No request waits for anything here, and none fails by it. A tenant's observations are worked off in their order: where
 answers differ a second one is asked for, and while that waits for an idle Thinker no later observation may make the
-tenant look better than it is.
+tenant look better than it is. No request above `LARGEST_KEPT_BYTES` is kept for later, so none is put to a Thinker
+again: its hits are counted, their checks skipped, and in shadow mode an answer unlike the entry's counts against the
+tenant, as where no Thinker is idle.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 
@@ -28,10 +31,10 @@ from workbench.cache.question import Question
 from workbench.cache.risk import Lookups, rcps_cut
 from workbench.cache.seams import AsyncEmbedder
 from workbench.cache.store import Entry, Store, Vector
-from workbench.errors import ConfigurationError
+from workbench.errors import ConfigurationError, ThinkerUnavailable
 from workbench.proxy import payload
 from workbench.proxy.asker import Asked, Asker
-from workbench.proxy.lines import Lines, Work
+from workbench.proxy.lines import Lines, Work, is_large
 from workbench.proxy.telemetry import Telemetry
 from workbench.reply import Reply, Text
 
@@ -52,9 +55,9 @@ GRAY_SHARE, GRAY_COSINE = 0.5, 0.05
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A hit that was served a moment ago, and not chosen for a check."""
+    """A hit that was served a moment ago, and not chosen for a check; without a request that is too large."""
 
-    asked: Asked
+    asked: Asked | None
     match: Match
     at_s: float
 
@@ -79,8 +82,8 @@ class Audits:
         self.alpha = rules.alpha
         self._mode = mode
         self._by_start = {
-            start: Audit(store, epoch=f"{epoch} {start}", rules=rules, judge=judge, start=always, draw=draw)
-            for start, always in (("open", _open), ("shadow", _shadow))
+            start: Audit(store, epoch=f"{epoch} {start}", rules=rules, judge=judge, start=_always(start), draw=draw)
+            for start in get_args(Start)
         }
 
     def __iter__(self) -> Iterator[Audit]:
@@ -150,11 +153,11 @@ class Auditor:
     def served(self, asked: Asked, hit: Hit, reply: Reply) -> None:
         """A hit by meaning is on its way to the client."""
         audit = self.audits.of(asked.tenant)
-        match = _match(asked, hit.entry, reply, self._score(hit.decision))
+        match = replace(self._match(asked, hit.entry, hit.decision), stored=_answer(reply).text)
         if check := audit.served(match):
-            self._soon(asked.tenant, self._checking(asked, check))
+            self._soon(asked.tenant, self._checking(_kept(asked), check))
         else:
-            self._remembered[asked.tenant, match.question] = Remembered(asked, match, time.monotonic())
+            self._remembered[asked.tenant, match.question] = Remembered(_kept(asked), match, time.monotonic())
             if len(self._remembered) > MOST_REMEMBERED:
                 self._remembered.popitem(last=False)
 
@@ -180,11 +183,12 @@ class Auditor:
         if miss.candidate is None:
             return
         entry = miss.candidate.entry
+        seen = self._match(asked, entry, miss.decision)
         match miss.decision:
-            case Serve() as decision if miss.reason == "shadow":
-                self._soon(asked.tenant, self._observing(asked, entry, self._score(decision), reply))
+            case Serve() if miss.reason == "shadow":
+                self._soon(asked.tenant, self._observing(_kept(asked), seen, entry.payload, reply))
             case Refuse() as decision if self._is_gray(decision):
-                self._soon(asked.tenant, self._labelling(asked, entry, self._score(decision), reply))
+                self._soon(asked.tenant, self._labelling(seen, entry.payload, reply))
 
     @property
     def waiting(self) -> int:
@@ -201,42 +205,44 @@ class Auditor:
         if not self._lines.add(tenant, work):
             self._telemetry.audited("dropped")
 
-    def _checking(self, asked: Asked, check: Check, fresh: Reply | None = None) -> Work:
+    def _checking(self, asked: Asked | None, check: Check, fresh: Answer | None = None) -> Work:
         gives_up_at_s = self._asker.gives_up_at_s
 
         async def ask() -> Answer:
+            if asked is None:
+                raise ThinkerUnavailable("the request was too large to be kept for the audit")
             reply = await self._asker.ask(asked, gives_up_at_s=gives_up_at_s)
             self._telemetry.asked_for_audit(reply.usage)
             return _answer(reply)
 
         async def work() -> None:
-            given = _answer(fresh) if fresh else None
-            outcome = await self.audits.of(asked.tenant).check(check, ask, fresh=given)
+            outcome = await self.audits.of(check.match.tenant).check(check, ask, fresh=fresh)
             self._telemetry.audited(type(outcome).__name__.lower())
 
         return work
 
-    def _observing(self, asked: Asked, entry: Entry, score: float, reply: Reply) -> Work:
+    def _observing(self, asked: Asked | None, seen: Match, stored: bytes, reply: Reply) -> Work:
         async def work() -> None:
-            match = _match(asked, entry, payload.decode(entry.payload), score)
-            if check := self.audits.of(asked.tenant).withheld(match):
-                await self._checking(asked, check, reply)()
+            match = replace(seen, stored=_answer(payload.decode(stored)).text)
+            if check := self.audits.of(match.tenant).withheld(match):
+                await self._checking(asked, check, _answer(reply))()
 
         return work
 
-    def _labelling(self, asked: Asked, entry: Entry, score: float, reply: Reply) -> Work:
+    def _labelling(self, seen: Match, stored: bytes, reply: Reply) -> Work:
         async def work() -> None:
-            match = _match(asked, entry, payload.decode(entry.payload), score)
-            outcome = await self.audits.of(asked.tenant).label(match, _answer(reply))
+            match = replace(seen, stored=_answer(payload.decode(stored)).text)
+            outcome = await self.audits.of(seen.tenant).label(match, _answer(reply))
             self._telemetry.audited(f"label-{type(outcome).__name__.lower()}")
 
         return work
 
-    def _score(self, decision: Serve | Refuse | None) -> float:
-        """What the policy's cut applies to: the score, or the cosine where the policy has no score."""
-        if decision is None:
-            return 1.0
-        return decision.score if self._is_scored and decision.score is not None else decision.similarity
+    def _match(self, asked: Asked, entry: Entry, decision: Serve | Refuse | None) -> Match:
+        """Without the stored text, which is read in its turn; where the policy has no score, its cut is of cosines."""
+        question, score = asked.question, decision.similarity if decision else 1.0
+        if self._is_scored and decision and decision.score is not None:
+            score = decision.score
+        return Match(asked.tenant, entry.scope, entry.id, question.digest, question.text or "", "", score)
 
     def _is_gray(self, decision: Refuse) -> bool:
         if self._is_scored:
@@ -279,10 +285,8 @@ async def _keep_writing(audit: Audit) -> None:
             log.exception("audit.writing_failed")
 
 
-def _match(asked: Asked, entry: Entry, stored: Reply, score: float) -> Match:
-    question = asked.question
-    said = _answer(stored).text
-    return Match(asked.tenant, entry.scope, entry.id, question.digest, question.text or "", said, score)
+def _kept(asked: Asked) -> Asked | None:
+    return None if is_large(asked.question.request) else asked
 
 
 def _answer(reply: Reply) -> Answer:
@@ -292,9 +296,5 @@ def _answer(reply: Reply) -> Answer:
     return Answer(said if payload.is_servable_by_meaning(reply) else "", tokens)
 
 
-def _open(_: str) -> Start:
-    return "open"
-
-
-def _shadow(_: str) -> Start:
-    return "shadow"
+def _always(start: Start) -> Callable[[str], Start]:
+    return lambda _: start

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
+
+from pydantic import BaseModel
 
 log = logging.getLogger(__name__)
 
@@ -13,6 +16,12 @@ Work = Callable[[], Awaitable[None]]
 
 MOST_WAITING = 64
 """Of one tenant; when there are more, new work is not taken: what is left out so says nothing about what it was."""
+
+LARGEST_KEPT_BYTES = 256 * 1024
+"""Of one request: with `MOST_WAITING` of them, 16 MiB of a tenant's requests wait at most."""
+
+VALUE_BYTES = 8
+"""What each value of a request is taken to need beside its text."""
 
 
 @dataclass(slots=True)
@@ -60,6 +69,29 @@ class Lines:
         """Wait until everything is done."""
         while self._pending:
             await asyncio.wait(self._pending)
+
+
+def is_large(value: object, *, limit_bytes: int = LARGEST_KEPT_BYTES) -> bool:
+    """Whether a request (or a part of one) is too large to wait; an estimate, and no slower for a larger one."""
+    size_bytes, parts = 0, [iter((value,))]
+    while parts:
+        for part in parts[-1]:
+            size_bytes += VALUE_BYTES + (len(part) if isinstance(part, str) else 0)
+            if size_bytes > limit_bytes:
+                return True
+            if isinstance(part, BaseModel | dict | list | tuple):
+                parts.append(_inside(part))
+                break
+        else:
+            parts.pop()
+    return False
+
+
+def _inside(whole: BaseModel | dict[str, object] | list[object] | tuple[object, ...]) -> Iterator[object]:
+    """Its values, and of an object from outside its names too."""
+    if isinstance(whole, BaseModel):
+        return (value for _, value in whole)
+    return chain.from_iterable(whole.items()) if isinstance(whole, dict) else iter(whole)
 
 
 async def _in_turn(line: Line, work: Work) -> None:

@@ -73,6 +73,10 @@ SAME_WORD = {
         minimum min
         number num
         reference ref
+        javascript js
+        typescript ts
+        kubernetes k8s
+        postgresql postgres
     """.strip().splitlines()
     for alias in line.split()[1:]
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from workbench.cache.slots.comparing import Difference, Reading, alike
+from workbench.cache.slots.text import Text, stem
 
 KINDS = ("money", "versions", "dates", "times", "day-part", "numbers")
 """What a quantity may be; each is the name of a slot."""
@@ -36,7 +38,7 @@ def compare_quantities(a: Reading, b: Reading) -> Iterator[Difference]:
     ours, theirs = _of(a), _of(b)
     mine, other = _unmet(ours, theirs), _unmet(theirs, ours)
     if not mine and not other:
-        yield from _order(ours, theirs)
+        yield from _order(a, b, ours, theirs)
         return
     if _only_units_differ(mine, other):
         loose = not any(each.digits for each in mine) and not alike(a.text, b.text)
@@ -45,12 +47,28 @@ def compare_quantities(a: Reading, b: Reading) -> Iterator[Difference]:
     yield from _by_kind([q for q in mine if q.digits], [q for q in other if q.digits])
 
 
-def _order(ours: list[Quantity], theirs: list[Quantity]) -> Iterator[Difference]:
+_ORDERED = frozenset(
+    map(
+        stem,
+        ("minus", "divide", "divided", "power", "mod", "modulo", "percent", "percentage", "subtract", "log", "root"),
+    )
+)
+"""Beside one of these words it matters which number comes first."""
+
+
+_CALCULATION = re.compile(r"\d\s*[-/^%]\s*\d")
+
+
+def _calculates(text: Text) -> bool:
+    return not _ORDERED.isdisjoint(text.stem_set) or _CALCULATION.search(text.plain) is not None
+
+
+def _order(a: Reading, b: Reading, ours: list[Quantity], theirs: list[Quantity]) -> Iterator[Difference]:
     amounts, others = ([*dict.fromkeys(each.amount for each in some if each.digits)] for some in (ours, theirs))
     if set(amounts) != set(others):
         yield Difference("units-missing", ours, theirs)
     elif amounts != others:
-        yield Difference("number-order", ours, theirs)
+        yield Difference("numbers" if _calculates(a.text) and _calculates(b.text) else "number-order", ours, theirs)
 
 
 def _of(reading: Reading) -> list[Quantity]:

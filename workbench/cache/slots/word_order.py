@@ -69,7 +69,7 @@ def compare_order(a: Reading, b: Reading) -> Iterator[Difference]:
     "one-word-replaced" and "one-word-added": the texts are equal but for that word. In texts worded quite differently
     order says nothing.
     """
-    if a.values == b.values or not alike(a.text, b.text):
+    if a.text.words == b.text.words or not alike(a.text, b.text):
         return
     ours, theirs = (tuple(place for place in reading.values if isinstance(place, Placed)) for reading in (a, b))
     stems, other_stems = [place.stem for place in ours], [place.stem for place in theirs]
@@ -82,27 +82,37 @@ def compare_order(a: Reading, b: Reading) -> Iterator[Difference]:
     common = frozenset(word for word in here & there if stems.count(word) == other_stems.count(word))
     one, other = ([place for place in places if place.stem in common] for places in (ours, theirs))
     moved = [pair for pair in zip(one, other, strict=True) if pair[0].stem != pair[1].stem]
-    if moved and not (len(moved) == 2 and _turn_of_phrase(moved)):
-        told = [place.stem for place in one], [place.stem for place in other]
-        certain = here == there and not _names_both(a, b) and not _one_block_moved(*told)
-        yield Difference("order" if certain else "word-order", one, other)
+    if len(moved) == 2 and _turn_of_phrase(moved):
+        return
+    if here == there and _has_swapped(a.text, b.text):
+        yield Difference("order", one, other)
+    elif moved:
+        yield Difference("word-order", one, other)
 
 
-def _names_both(a: Reading, b: Reading) -> bool:
-    """Whether both texts name things of which either may come first: "X or Y?", "the difference between X and Y"."""
-    return not (_EITHER_WAY.isdisjoint(a.text.stem_set) or _EITHER_WAY.isdisjoint(b.text.stem_set))
+def _has_swapped(a: Text, b: Text) -> bool:
+    """Whether two things have changed places around what stands between them; in a command also with nothing between.
 
-
-def _one_block_moved(a: list[str], b: list[str]) -> bool:
-    """Whether `b` is `a` with some words, three or more apart from where they stood, moved as they are: a clause.
-
-    Also where a particle is moved: "turn off X", "turn X off". A word alone that is moved past one other is a swap.
+    Not where either may come first ("X or Y?", "the difference between X and Y"), nor where a clause was moved.
     """
-    start = next(place for place, (x, y) in enumerate(zip(a, b, strict=True)) if x != y)
-    end = len(a) - next(place for place, (x, y) in enumerate(zip(a[::-1], b[::-1], strict=True)) if x != y)
-    one, other = a[start:end], b[start:end]
-    turns = any(other == one[cut:] + one[:cut] for cut in range(1, len(one)))
-    return turns and (len(one) > 2 or not _PARTICLES.isdisjoint(one))
+    if not (_EITHER_WAY.isdisjoint(a.stem_set) or _EITHER_WAY.isdisjoint(b.stem_set)):
+        return False
+    one, other = ([stem(word) for word in text.words if word not in _WITHOUT_PLACE] for text in (a, b))
+    if len(one) != len(other) or one == other or {"from", "to"} <= a.vocabulary & b.vocabulary:
+        return False  # "direction" reads from and to
+    if sorted(one) != sorted(other):  # "rows and columns, rows first", "rows and columns, columns first"
+        return set(one) == set(other) and sum(map(str.__ne__, one, other)) == 1
+    start = next(place for place, (x, y) in enumerate(zip(one, other, strict=True)) if x != y)
+    rest = next(place for place, (x, y) in enumerate(zip(one[::-1], other[::-1], strict=True)) if x != y)
+    one, other = one[start : len(one) - rest], other[start : len(other) - rest]
+    if len(one) == 2:
+        return len(a.words) <= _LONGEST_COMMAND and "?" not in a.plain + b.plain
+    return any(
+        other == one[-last:] + one[first : len(one) - last] + one[:first]
+        for first in range(1, _LONGEST_THING + 1)
+        for last in range(1, _LONGEST_THING + 1)
+        if first + last < len(one)
+    )
 
 
 def _same_place(a: list[str], b: list[str]) -> bool:
@@ -132,7 +142,7 @@ def _modifies(x: Placed, y: Placed, x_again: Placed, y_again: Placed) -> bool:
 
 
 _EITHER_WAY = frozenset(map(stem, ("or", "vs", "versus", "differ", "difference", "compare", "comparison", "between")))
-_PARTICLES = frozenset({"off", "on", "up", "down", "out", "in", "back", "away"})
+_LONGEST_THING, _LONGEST_COMMAND = 3, 6
 _LISTING = frozenset({"and", "or", "vs", "versus"})
 # "to x from y" is "from y to x".
 _TO_AND_FROM = ({("to", "from")}, {("from", "to")})
