@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_canonical import STEADY
-from workbench.cache.admission import ALL, first_reason, holds_secret
+from workbench.cache.admission import ALL, MASK, first_reason, holds_secret, mask_secrets
 
 KEY = "sk-ant-" + "Zx9" * 10  # of the shape of a key, and none
 
@@ -97,6 +97,20 @@ def test_question_with_a_lasting_answer_is_admitted(text: str) -> None:
 def test_secret_is_found_anywhere_in_the_text(sort: str, text: str) -> None:
     assert holds_secret(text) == sort
     assert holds_secret(f"{'word ' * 1000}\n{text}\n{'word ' * 1000}") == sort
+    assert MASK in mask_secrets(text)
+    assert holds_secret(mask_secrets(f"one {text} two {text}")) is None
+
+
+def test_a_private_key_is_masked_to_its_end_or_the_texts() -> None:
+    key = f"-----BEGIN RSA PRIVATE KEY-----\n{'Ab1/' * 400}\n-----END RSA PRIVATE KEY-----"
+    assert mask_secrets(f"a\n{key}\nb") == f"a\n{MASK}\nb"
+    assert mask_secrets(f"a\n{key[:900]}") == f"a\n{MASK}"
+
+
+@STEADY
+@given(st.lists(st.sampled_from([*"ab :=@/\"' ", KEY, "password", "://u:", "Bearer ", "hunter22", "AKIA", "x" * 16])))
+def test_what_was_masked_holds_no_secret(pieces: list[str]) -> None:
+    assert holds_secret(mask_secrets("".join(pieces))) is None
 
 
 @pytest.mark.parametrize(
@@ -132,4 +146,5 @@ def test_any_text_is_read(text: str) -> None:
 def test_hostile_text_is_read_in_linear_time() -> None:
     for unit in ("a", "1", "1 ", "1-", "a@", "eyJ-", "://a:", "sk-", "key=", "token ", "give me a ", "AA11 ", "phone "):
         text = unit * (200_000 // len(unit))
+        assert len(mask_secrets(text)) <= len(text)
         assert first_reason(text) in {None, *ALL}  # a quadratic rule would take hours

@@ -26,6 +26,8 @@ MIB = 1024 * 1024
 Rule = Literal["secrets", "personal", "moment", "variety"]
 """What keeps a question from being matched by meaning, as `workbench.cache.admission` names it."""
 Semantic = Literal["on", "shadow", "off"]
+Prompts = Literal["keep", "redact", "hash"]
+"""What a recording holds of words, as `workbench.proxy.recording_file` names it."""
 PREFIX = "WORKBENCH_"
 CONFIG_FILE = "workbench.toml"
 
@@ -76,6 +78,11 @@ class Settings(BaseSettings):
     audit_judge: Literal["embedding", "none"] = "embedding"
     audit_idle_s: Annotated[float, Field(ge=0)] = 300.0
     audit_patience_s: Annotated[float, Field(ge=0)] = 1800.0
+
+    record: bool = False
+    record_dir: Path = Field(default_factory=lambda: data_folder() / "recordings")
+    record_max_bytes: Annotated[int, Field(ge=MIB)] = 1024 * MIB
+    record_prompts: Prompts = "keep"
 
     ttl_s: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
     store_max_bytes: Annotated[int, Field(ge=MIB)] = 2048 * MIB

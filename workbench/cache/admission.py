@@ -189,6 +189,32 @@ def holds_secret(text: str) -> str | None:
     return None
 
 
+MASK = "<secret>"
+"""A placeholder in the eyes of `holds_secret`, so that what was masked is none any more."""
+_KEY_BLOCK = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY-----(?:(?!-----END).){0,20000}(?:-----END[A-Z0-9 ]{0,40}-----)?", re.DOTALL
+)
+
+
+def mask_secrets(text: str) -> str:
+    """`text` with every secret that `holds_secret` would find put behind a mask."""
+    if "-----BEGIN" in text:
+        text = _KEY_BLOCK.sub(MASK, text)
+    for _, hints, pattern in _SECRETS:
+        if any(hint in text for hint in hints):
+            text = pattern.sub(lambda found: _masked(found) if _is_filled_in(found) else found[0], text)
+    lower = text.lower()
+    if any(hint in lower for hint in _NAMED_HINTS):
+        text = _NAMED.sub(lambda found: _masked(found) if _is_named_secret(found) else found[0], text)
+    return _LONG_TOKEN.sub(lambda found: MASK if _looks_random(found[0]) else found[0], text)
+
+
+def _masked(found: re.Match[str]) -> str:
+    """The whole match, or where only a part of it is the secret, that part behind the mask."""
+    value = found.groupdict().get("value")
+    return MASK if value is None else found[0].replace(value, MASK)
+
+
 def _is_filled_in(found: re.Match[str]) -> bool:
     """Whether it is more than a placeholder, where only a part of it is the secret."""
     value = found.groupdict().get("value")

@@ -38,6 +38,7 @@ from workbench.proxy.auth import Caller, Gate, KnownKey
 from workbench.proxy.envelope import envelope, error_response
 from workbench.proxy.exchange import Exchanger
 from workbench.proxy.flight import Flights
+from workbench.proxy.recording import Recorder
 from workbench.proxy.services import Limits, Services, request_id
 from workbench.proxy.sse import new_id
 from workbench.proxy.telemetry import Telemetry
@@ -106,7 +107,8 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
         ttl_s=settings.ttl_s,
         timeout_s=settings.cache_timeout_s,
     )
-    telemetry = Telemetry(keep=settings.recent_exchanges)
+    recorder = await _recorder(settings, embedding, stack) if settings.record else None
+    telemetry = Telemetry(keep=settings.recent_exchanges, on_record=recorder.take if recorder else None)
     auditor = None
     if audits:
         asker = Asker(pool, idle_s=settings.audit_idle_s, patience_s=settings.audit_patience_s)
@@ -136,6 +138,16 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
 def _gate(settings: Settings) -> Gate:
     keys = [KnownKey.of(key.secret.get_secret_value(), Caller(key.tenant, key.scope)) for key in settings.all_keys()]
     return Gate(keys=keys, bound_host=settings.host, allowed_hosts=settings.allowed_hosts)
+
+
+async def _recorder(settings: Settings, embedding: EmbeddingService | None, stack: AsyncExitStack) -> Recorder:
+    recorder = Recorder(
+        settings.record_dir,
+        max_bytes=settings.record_max_bytes,
+        prompts=settings.record_prompts,
+        embedder=embedding.embedder.fingerprint if embedding else "",
+    )
+    return await stack.enter_async_context(recorder)  # ends after the flights, whose exchanges it takes
 
 
 def _audits(settings: Settings, store: Store, policy: Policy, embedding: EmbeddingService) -> Audits:

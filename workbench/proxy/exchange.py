@@ -22,7 +22,7 @@ from workbench.proxy.asker import Asked
 from workbench.proxy.auditing import Auditor
 from workbench.proxy.auth import Caller
 from workbench.proxy.flight import Call, Finish, Flights, Reader
-from workbench.proxy.telemetry import Exchange
+from workbench.proxy.telemetry import Content, Exchange
 from workbench.proxy.tokens import TokenCounter
 from workbench.reply import Reply
 
@@ -97,13 +97,14 @@ class Exchanger:
         )
         asked = Asked(incoming.caller.tenant, asks, model)
         exchange.model = model.name
+        exchange.content = Content(asks, session=_session(incoming.request))
         exchange.mark("question")
         found = await self._look_up(incoming, asks)
         exchange.mark("cache")
         if isinstance(found, Hit):
             if reply := await self._read(found, incoming.caller):
                 _note(exchange, found)
-                exchange.usage = reply.usage
+                exchange.usage, exchange.content.reply = reply.usage, reply
                 self._tell(asked, found, exchange, reply=reply)
                 return Replayed(reply)
             found = Miss("unreadable-entry")
@@ -184,6 +185,12 @@ async def read_request(body: bytes) -> MessagesRequest:
 async def off_the_loop(is_large: bool, work: Callable[[], T]) -> T:
     """Do it here, or in a thread if it is about a large body."""
     return await asyncio.to_thread(work) if is_large else work()
+
+
+def _session(request: MessagesRequest) -> str:
+    """What the client says of who asks: Claude Code names its session there."""
+    metadata = (request.model_extra or {}).get("metadata")
+    return str(metadata.get("user_id") or "") if isinstance(metadata, dict) else ""
 
 
 def _note(exchange: Exchange, found: Hit | Miss | Bypass) -> None:

@@ -57,6 +57,8 @@ class LiveResponse(Response):
         """The exchange is over; noted before the last byte goes, so that a client who has it can see it noted."""
         if not self._ended:
             self._ended = True
+            if self._exchange.content:
+                self._exchange.content.reply = self._reader.flight.reply
             self._reader.close()
             self._on_end(self._exchange)
 

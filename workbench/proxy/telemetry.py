@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -15,7 +15,8 @@ from prometheus_client import Counter as Total
 from workbench.cache.audit import Standing
 from workbench.cache.audit_state import Mode
 from workbench.cache.policy import Refuse, Serve
-from workbench.reply import Usage
+from workbench.cache.question import Question
+from workbench.reply import Reply, Usage
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,15 @@ ERROR_CHARACTERS = 500
 """How much of an error's message is kept: it may quote the client."""
 
 SECONDS = (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+@dataclass(slots=True)
+class Content:
+    """What an exchange was about, for whoever records it; `session` is the client's own name of its session."""
+
+    question: Question
+    session: str = ""
+    reply: Reply | None = None
 
 
 @dataclass(slots=True)
@@ -56,6 +66,7 @@ class Exchange:
     error: str = ""
     stages_ms: dict[str, float] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
+    content: Content | None = None  # only until it is recorded
 
     def mark(self, stage: str) -> None:
         """This stage ended now."""
@@ -90,9 +101,13 @@ class Exchange:
 
 
 class Telemetry:
-    """Collects exchanges; everything is per process and starts at zero."""
+    """Collects exchanges; everything is per process and starts at zero.
 
-    def __init__(self, *, keep: int) -> None:
+    `on_record` is shown each exchange once it is over, with its content, which is then forgotten.
+    """
+
+    def __init__(self, *, keep: int, on_record: Callable[[Exchange], None] | None = None) -> None:
+        self._on_record = on_record
         self._recent: deque[Exchange] = deque(maxlen=keep)
         self._outcomes: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
@@ -137,6 +152,9 @@ class Telemetry:
         """The exchange is over."""
         exchange.mark("total")
         exchange.error = exchange.error[:ERROR_CHARACTERS]
+        if self._on_record:
+            self._on_record(exchange)
+        exchange.content = None
         outcome = exchange.outcome or "refused"
         self._recent.append(exchange)
         self._outcomes[outcome] += 1
