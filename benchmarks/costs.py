@@ -19,6 +19,7 @@ import typer
 
 from benchmarks.figures import ROOT, put_between_marks, this_run
 from benchmarks.fleet_size import Choice, choices, first_token_p95_s, on
+from benchmarks.judging import Table
 from benchmarks.month import Mode, Scenario, always_on_usd, elastic_usd
 from benchmarks.throughput import Speed, known_speeds
 from workbench.errors import ConfigurationError
@@ -173,15 +174,38 @@ def losses(found: Sequence[Answer]) -> list[str]:
     ]
 
 
-def markdown(found: Sequence[Answer]) -> str:
-    """The answers as a Markdown table."""
-    lines = ["| instead of | ours | it costs | ours costs | saved | hit rate for 81 % |", "|---|---|---|---|---|---|"]
-    lines += [
-        f"| {each.baseline.name} | {each.mode} | ${each.baseline.usd:,.0f} | ${each.usd:,.0f} | {each.saving:.0%} "
-        f"| {said(each)} |"
-        for each in found
-    ]
-    return "\n".join(lines)
+def answer_table(found: Sequence[Answer]) -> Table:
+    """One row an answer."""
+    header = ("instead of", "ours", "it costs", "ours costs", "saved", "hit rate for 81 %")
+    return Table(header, tuple(_cells(each) for each in found))
+
+
+def _cells(each: Answer) -> tuple[str, ...]:
+    dollars = f"${each.baseline.usd:,.0f}", f"${each.usd:,.0f}"
+    return each.baseline.name, each.mode, *dollars, f"{each.saving:.0%}", said(each)
+
+
+def choice_table(found: Sequence[Choice]) -> Table:
+    """One row a GPU."""
+    header = ("GPU", "nodes", "p95 to the first token", "elastic, $ a month", "always on, $ a month", "")
+    return Table(header, tuple(_choice_cells(each) for each in found))
+
+
+def _choice_cells(each: Choice) -> tuple[str, ...]:
+    if each.why_not:
+        return each.gpu, "", "", "", "", each.why_not
+    dollars = f"{each.elastic_usd:,.0f}", f"{each.always_on_usd:,.0f}"
+    return each.gpu, str(each.nodes), f"{each.first_token_p95_s:.2f} s", *dollars, ""
+
+
+def break_even_table(month: Scenario, prices: Prices, *, nodes: int, first_token_s: float) -> Table:
+    """From how many requests a month always-on nodes are cheaper than each API, while they still keep the target."""
+    found = []
+    for price in prices.api:
+        requests = break_even_requests(month, price, nodes=nodes, first_token_s=first_token_s)
+        told = f"{requests:,.0f} requests a month" if math.isfinite(requests) else "never: they are full before that"
+        found.append((price.model, told))
+    return Table(("instead of", f"{nodes} always-on nodes are cheaper from"), tuple(found))
 
 
 def rows(found: Sequence[Answer]) -> list[dict[str, Any]]:
@@ -238,7 +262,7 @@ def report(month: Scenario, speeds: Sequence[Speed], prices: Prices) -> tuple[li
     losing = "".join(f"\n- Self-hosting loses: {loss}." for loss in losses(found))
     oldest = min((price.date for price in (*prices.api, *prices.gpu) if price.date), default=None)
     dated = f"Prices from {oldest} on (`workbench/data/prices.toml`), computed {datetime.now(UTC).date()} by"
-    return found, f"{markdown(found)}\n{losing}\n- {basis}.\n- {dated} `python -m benchmarks.costs`."
+    return found, f"{answer_table(found)}\n{losing}\n- {basis}.\n- {dated} `python -m benchmarks.costs`."
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ by meaning would have answered is compared with what was recorded: by label wher
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from typing import Literal, get_args
 
 import orjson
 
+from benchmarks.blocking import result_of
 from benchmarks.recorded_traffic import Traffic
 from benchmarks.remembered import Remembered
 from workbench.cache.admission import ALL
@@ -193,7 +193,7 @@ def replay(
     setup.policy.check(known.embedder.fingerprint)
     if setup.semantic != "off":
         known.learn(exchange.text for exchange in traffic.exchanges if exchange.is_eligible and exchange.text)
-    return asyncio.run(_replay(traffic.exchanges, setup, known, show or (lambda _: None)))
+    return result_of(_replay(traffic.exchanges, setup, known, show or (lambda _: None)))
 
 
 async def _replay(

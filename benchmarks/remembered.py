@@ -26,7 +26,7 @@ BATCH = 256
 
 
 class Remembered:
-    """An embedder and a verifier with a memory, as the cache wants them. A context manager; belongs to one thread.
+    """An embedder and a verifier with a memory, as the cache wants them. A context manager; for one thread at a time.
 
     `embedded` and `verified` count what had to be worked out anew.
     """
@@ -39,7 +39,7 @@ class Remembered:
         self._logits: dict[bytes, float | None] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = sqlite3.connect(path)
+            self._file = sqlite3.connect(path, check_same_thread=False)
             self._file.executescript(SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(f"cannot use {path} to remember vectors: {error}; delete or rename it") from None

@@ -13,9 +13,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import orjson
@@ -121,6 +121,15 @@ def _share(
     return Share(name, float(parts.sum()), float(wholes.sum()), interval, is_few)
 
 
+PARTS: dict[str, Which] = {
+    "agent turns, exact tier": lambda it: it.kind == "agent turn" and it.tier == "exact",
+    "questions, exact tier": lambda it: it.kind == "question" and it.tier == "exact",
+    "questions, semantic tier": lambda it: it.tier == "semantic" and it.says != "wrong",
+    "auxiliary, exact tier": lambda it: it.kind == "auxiliary" and it.tier == "exact",
+}
+"""What saves something, each apart: repeated agent runs are another thing than questions."""
+
+
 # ── what is saved ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -158,13 +167,7 @@ def savings_by_kind(
     Wrong answers save nothing: a client asks again.
     """
     took = _thinker_ms(found)
-    parts: dict[str, Which] = {
-        "agent turns, exact tier": lambda it: it.kind == "agent turn" and it.tier == "exact",
-        "questions, exact tier": lambda it: it.kind == "question" and it.tier == "exact",
-        "questions, semantic tier": lambda it: it.tier == "semantic" and it.says != "wrong",
-        "auxiliary, exact tier": lambda it: it.kind == "auxiliary" and it.tier == "exact",
-    }
-    rows = [_saved(name, filter(which, found), price, took, cached_share) for name, which in parts.items()]
+    rows = [_saved(name, filter(which, found), price, took, cached_share) for name, which in PARTS.items()]
     bill = sum(api_usd(billed(it.exchange.usage, cached_share=cached_share), price) for it in found)
     return rows, bill
 
@@ -185,11 +188,28 @@ def cost_share(
     found: Sequence[Replayed], price: ApiPrice, *, cached_share: float = CACHED_SHARE, seed: int = 0
 ) -> Share:
     """The share of the bill that right hits would have saved: what `benchmarks.month` calls the hit rate."""
+    return _cost_share("saved ÷ bill", _saves, found, price, cached_share, seed)
+
+
+def cost_shares(
+    found: Sequence[Replayed], price: ApiPrice, *, cached_share: float = CACHED_SHARE, seed: int = 0
+) -> list[Share]:
+    """The same for each of `PARTS`."""
+    return [_cost_share(name, which, found, price, cached_share, seed) for name, which in PARTS.items()]
+
+
+def _cost_share(
+    name: str, which: Which, found: Sequence[Replayed], price: ApiPrice, cached_share: float, seed: int
+) -> Share:
     usages = [billed(it.exchange.usage, cached_share=cached_share) for it in found]
     bill = [api_usd(usage, price) for usage in usages]
     pairs = zip(found, usages, bill, strict=True)
-    saved = [min(usd_of(usage, price), usd) if it.is_hit and not _wrong(it) else 0.0 for it, usage, usd in pairs]
-    return _share("saved ÷ bill", saved, bill, _units(found), seed)
+    saved = [min(usd_of(usage, price), usd) if which(it) else 0.0 for it, usage, usd in pairs]
+    return _share(name, saved, bill, _units(found), seed)
+
+
+def _saves(it: Replayed) -> bool:
+    return it.is_hit and not _wrong(it)
 
 
 def hit_ms(tier: Tier) -> float:
@@ -239,6 +259,14 @@ def savings_table(rows: Sequence[Saved], bill_usd: float, *, model: str) -> Tabl
     ]
     header = ("saved by", "hits", f"of a {model} bill of ${bill_usd:,.2f}", "Thinker time", "waiting")
     return Table(header, tuple(cells))
+
+
+def document(found: Sequence[Share], saved: Sequence[Saved], by_cost: Share) -> dict[str, Any]:
+    """Rates and savings as JSON; `hit_rate` is by cost, as `benchmarks.month` takes it."""
+    rates = {share.name: asdict(share) for share in found}
+    return {"rates": rates, "saved": [asdict(row) for row in saved], "hit_rate": by_cost.value} | {
+        "hit_rate_interval": list(by_cost.interval)
+    }
 
 
 def main(

@@ -86,6 +86,12 @@ def _rows(drawn: Mapping[str, Floats], runs: int) -> Iterator[dict[str, float]]:
         yield {name: float(values[run]) for name, values in drawn.items()}
 
 
+def interval(draws: Floats) -> tuple[float, float]:
+    """The middle 95 % of the draws."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def api_saving(price: ApiPrice) -> Callable[[Scenario], float]:
     """The saving of an elastic fleet against this API, as a function of the scenario."""
     return lambda month: savings(elastic_usd(month), baseline=api_usd(month.usage, price))

@@ -22,6 +22,7 @@ import orjson
 import typer
 
 from benchmarks.families import Family, own_families
+from benchmarks.recorded_traffic import Traffic
 from workbench.canonical import KEY_VERSION
 from workbench.proxy.payload import encode
 from workbench.proxy.recording_file import Header, Recorded, write_recording
@@ -53,6 +54,11 @@ class Habits:
 def traffic(exchanges: int, *, habits: Habits | None = None, seed: int = 0) -> Iterator[Recorded]:
     """So many exchanges in the order of their time; the same for one seed."""
     return islice(_sessions(habits or Habits(), Random(seed)), exchanges)  # noqa: S311  # a simulation
+
+
+def made(exchanges: int, *, habits: Habits | None = None, seed: int = 0) -> Traffic:
+    """The same, as a replay reads it."""
+    return Traffic(list(traffic(exchanges, habits=habits, seed=seed)), ("synthetic: nobody asked any of this",))
 
 
 def header() -> Header:
