@@ -34,7 +34,7 @@ lint: $(VENV)/.test ## style, format, types, import contracts
 notebooks: $(STUDY)/.done ## run the notebooks, compare their outputs, leave a policy in runs/
 	$(STUDY)/bin/python -m benchmarks.notebooks --id smoke
 	$(STUDY)/bin/python -m pytest --nbval --nbval-cell-timeout 900 notebooks
-	$(STUDY)/bin/python -m pytest tests/test_notebooks.py tests/test_plots.py tests/test_pairs.py tests/test_compile_embedder.py
+	$(STUDY)/bin/python -m pytest tests/test_notebooks.py tests/test_plots.py tests/test_cost_plots.py tests/test_pairs.py tests/test_compile_embedder.py
 	@$(STUDY)/bin/python -c '$(LOADS)'
 
 bench: $(VENV)/.test ## measure, one JSON line a figure

@@ -17,6 +17,8 @@ from workbench.cache.risk import Floats
 
 LOWEST = -100.0
 """Below this saving, in percent, a baseline is simply much cheaper: the axis ends, and a number tells."""
+SAVED_AT, NEEDED_AT = 132, 205
+"""Where the two columns of numbers end, on the axis of percents."""
 SHOWN = 8
 NAMES = {
     "hit_rate": "hit rate",
@@ -40,14 +42,15 @@ def saved(found: Sequence[Answer]) -> Picture:
         for row, each in enumerate(ranked):
             end = max(LOWEST, each.saving * 100)
             axis.barh(row, end, 0.62, color=SAME if each.saving >= 0 else DIFFERENT)
-            beyond = f" {each.saving:.0%}" if end > LOWEST else f" {each.saving:.0%}, off the axis"
-            axis.text(max(end, 0), row, beyond, va="center", weight="bold")
-            axis.text(148, row, _needs(each), va="center", ha="right", color=QUIET)
+            axis.text(SAVED_AT, row, f"{each.saving:.0%}", va="center", ha="right", weight="bold")
+            axis.text(NEEDED_AT, row, _needs(each), va="center", ha="right", color=QUIET)
         axis.axvline(TARGET * 100, **DASHED)
-        axis.text(TARGET * 100, len(ranked) - 0.35, f"{TARGET:.0%} ", ha="right", va="bottom")
-        axis.text(148, len(ranked) - 0.35, f"hit rate for {TARGET:.0%}", ha="right", va="bottom", color=QUIET)
+        top = len(ranked) - 0.35
+        axis.text(TARGET * 100, top, f"{TARGET:.0%} ", ha="right", va="bottom")
+        axis.text(SAVED_AT, top, "saved", ha="right", va="bottom", weight="bold")
+        axis.text(NEEDED_AT, top, f"hit rate for {TARGET:.0%}", ha="right", va="bottom", color=QUIET)
         axis.set_yticks(range(len(ranked)), [f"{each.baseline.name} · {each.mode}" for each in ranked])
-        axis.set(xlim=(min(0, max(LOWEST, ranked[0].saving * 100)), 150), ylim=(-0.6, len(ranked) + 0.4))
+        axis.set(xlim=(min(0, max(LOWEST, ranked[0].saving * 100)), NEEDED_AT + 2), ylim=(-0.6, len(ranked) + 0.4))
         axis.set_xticks(np.arange(-100 if ranked[0].saving < 0 else 0, 101, 50))
         axis.grid(axis="y", visible=False)
         axis.set_xlabel("saved of what the baseline costs, %", loc="left")
@@ -67,10 +70,10 @@ def how_sure(swings: Sequence[Swing], draws: Floats, *, base: float) -> Picture:
         figure, (left, right) = new_figure(1, 2, size=(13, 1.8 + 0.5 * len(shown)))
         for row, swing in enumerate(shown):
             for value, at in ((swing.low, swing.at_low), (swing.high, swing.at_high)):
-                better = at > base
+                better = at >= base
                 left.barh(row, (at - base) * 100, 0.6, left=base * 100, color=SAME if better else DIFFERENT)
                 left.annotate(
-                    f"{value:,.4g}",
+                    f"{value:,.0f}" if value >= 100 else f"{value:g}",
                     (at * 100, row),
                     (5 if better else -5, 0),
                     textcoords="offset points",

@@ -63,7 +63,9 @@ class Speeds:
 
 
 def _cells(errand: Errand) -> tuple[str, ...]:
-    known = "; ".join(f"{row.decode_tokens_per_s:g} tokens/s, {row.streams} streams" for row in errand.known)
+    known = "; ".join(
+        f"{row.decode_tokens_per_s:g} tokens/s, {row.streams} streams ({row.server})" for row in errand.known
+    )
     return errand.gpu, f"{errand.usd_per_h:.2f}", f"${errand.at_most_usd:.2f}", known or "none: measure it"
 
 
