@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import numpy as np
 import orjson
@@ -176,11 +176,12 @@ def _saved(
     name: str, hits: Iterable[Replayed], price: ApiPrice, took: Callable[[Replayed], float], cached_share: float
 ) -> Saved:
     count, usd, thinker_s, waiting_s = 0, 0.0, 0.0, 0.0
+    takes = {tier: hit_ms(tier) for tier in get_args(Tier)}
     for it in hits:
         count += 1
         usd += usd_of(billed(it.exchange.usage, cached_share=cached_share), price)
         thinker_s += took(it) / 1e3
-        waiting_s += max(0.0, took(it) - hit_ms(it.tier)) / 1e3
+        waiting_s += max(0.0, took(it) - takes[it.tier]) / 1e3
     return Saved(name, count, usd, thinker_s, waiting_s)
 
 

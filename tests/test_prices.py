@@ -12,6 +12,7 @@ from workbench.errors import ConfigurationError
 from workbench.prices import (
     VAST,
     ApiPrice,
+    GpuPrice,
     PriceMissing,
     Rental,
     api_usd,
@@ -80,6 +81,13 @@ def test_a_missing_price_says_what_there_is() -> None:
         load_prices().gpu_price("H200", provider="AWS")
     with pytest.raises(PriceMissing, match="'claude-1', only for: claude-opus-5-5"):
         load_prices().api_price("claude-1")
+
+
+def test_a_price_seen_now_takes_the_place_of_the_old_one() -> None:
+    now = GpuPrice(name="H100", provider=VAST, low_usd_per_h=2, high_usd_per_h=3, date=SEEN, source="an offer")
+    prices = load_prices().with_gpu(now)
+    assert prices.gpu_price("H100", provider=VAST) == now
+    assert len(prices.gpu) == len(load_prices().gpu)
 
 
 @pytest.mark.parametrize(

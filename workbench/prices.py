@@ -112,6 +112,11 @@ class Prices(BaseModel):
             raise _missing(f"the GPU {name!r} at {provider}", (price.name for price in here))
         return found
 
+    def with_gpu(self, price: GpuPrice) -> Prices:
+        """The same list with this price in place of the one it had: what a market asks now, for example."""
+        kept = tuple(other for other in self.gpu if (other.name, other.provider) != (price.name, price.provider))
+        return self.model_copy(update={"gpu": (*kept, price)})
+
     def providers(self, gpu: str) -> list[str]:
         """Who has a price for this GPU, as the list orders them."""
         return [price.provider for price in self.gpu if price.name == gpu]

@@ -14,7 +14,9 @@ import queue
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,8 @@ FLUSH_S = 1.0
 """… until nothing more did for so long."""
 FILES = 8
 """The limit is shared by so many files: the oldest one makes room."""
+MEMO_TEXTS, MEMO_CHARACTERS = 512, 32_768
+"""So many texts, none longer, are remembered with their masks: a system prompt and tools come with every request."""
 CLOSE_S = 10.0
 """How long the last lines may take to be written when the server stops."""
 
@@ -73,6 +77,7 @@ class Recorder:
         self._file: RecordingFile | None = None
         self._key = b""
         self._files = 0
+        self._remembered_mask = lru_cache(MEMO_TEXTS)(mask_secrets)
 
     async def __aenter__(self) -> Recorder:
         """Make the folder ready; raises `ConfigurationError` when nothing can be written there."""
@@ -107,6 +112,8 @@ class Recorder:
         self._next_file()
 
     def _stop(self) -> None:
+        if not self._thread.is_alive():  # its disk failed
+            return
         try:
             self._queue.put(None, timeout=CLOSE_S)
         except queue.Full:
@@ -119,6 +126,8 @@ class Recorder:
             self._record()
         except OSError as error:
             log.warning("recording.ended error=%r: nothing more is recorded", error)
+        except Exception:
+            log.exception("recording.ended: nothing more is recorded")
         finally:
             if self._file:
                 self._file.close()
@@ -220,24 +229,27 @@ class Recorder:
                 return {
                     "text": None if secret else asked.text,
                     "reply_hash": self._name(said),
-                    "reply": masked(content),
-                    "request": masked(orjson.loads(encode_request(asked.request))),
+                    "reply": masked(content, mask=self._mask),
+                    "request": masked(orjson.loads(encode_request(asked.request)), mask=self._mask),
                 }
+
+    def _mask(self, text: str) -> str:
+        return self._remembered_mask(text) if len(text) <= MEMO_CHARACTERS else mask_secrets(text)
 
     def _name(self, value: str) -> str:
         """A name for `value` that nobody can reverse; the empty text has none."""
         return hmac.digest(self._key, value.encode("utf-8", "surrogatepass"), "sha256").hex()[:32] if value else ""
 
 
-def masked(value: Any) -> Any:
+def masked(value: Any, *, mask: Callable[[str], str] = mask_secrets) -> Any:
     """JSON without the secrets in its texts."""
     match value:
         case str():
-            return mask_secrets(value)
+            return mask(value)
         case list():
-            return [masked(each) for each in value]
+            return [masked(each, mask=mask) for each in value]
         case dict():
-            return {mask_secrets(name): masked(each) for name, each in value.items()}
+            return {mask(name): masked(each, mask=mask) for name, each in value.items()}
         case _:
             return value
 
