@@ -42,7 +42,7 @@ FLUSH_S = 1.0
 """… until nothing more did for so long."""
 FILES = 8
 """The limit is shared by so many files: the oldest one makes room."""
-MEMO_TEXTS, MEMO_CHARACTERS = 512, 32_768
+MEMO_TEXTS, MEMO_CHARACTERS = 256, 131_072
 """So many texts, none longer, are remembered with their masks: a system prompt and tools come with every request."""
 CLOSE_S = 10.0
 """How long the last lines may take to be written when the server stops."""
