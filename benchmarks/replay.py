@@ -8,7 +8,6 @@ a mark, not left out.
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections import Counter
@@ -23,9 +22,9 @@ import typer
 
 from benchmarks.bootstrap import Interval, ratio_interval
 from benchmarks.counterfactual import Replayed, Setup, Tier, open_remembered, replay
-from benchmarks.figures import RESULTS
 from benchmarks.judging import Table
 from benchmarks.recorded_traffic import read_traffic
+from benchmarks.waiting import hit_ms, thinker_ms, waiting_table
 from workbench.cache.policy import load_policy
 from workbench.errors import ConfigurationError
 from workbench.prices import ApiPrice, api_usd, hit_usd
@@ -166,7 +165,7 @@ def savings_by_kind(
 
     Wrong answers save nothing: a client asks again.
     """
-    took = _thinker_ms(found)
+    took = thinker_ms(found)
     rows = [_saved(name, filter(which, found), price, took, cached_share) for name, which in PARTS.items()]
     bill = sum(api_usd(billed(it.exchange.usage, cached_share=cached_share), price) for it in found)
     return rows, bill
@@ -211,19 +210,6 @@ def _cost_share(
 
 def _saves(it: Replayed) -> bool:
     return it.is_hit and not _wrong(it)
-
-
-def hit_ms(tier: Tier) -> float:
-    """How long a hit takes, the median of what `make bench` measured; 0 where nothing was measured."""
-    rows = {row["name"]: row["value"] for row in orjson.loads(RESULTS.read_bytes())} if RESULTS.is_file() else {}
-    return float(rows.get("exact_49kb_p50" if tier == "exact" else "semantic_p50") or 0.0)
-
-
-def _thinker_ms(found: Sequence[Replayed]) -> Callable[[Replayed], float]:
-    """How long a Thinker took, or would have taken: by its output, where the recording itself had a hit."""
-    missed = [it.exchange for it in found if it.exchange.outcome == "miss" and it.exchange.output_tokens]
-    a_token = statistics.median(it.total_ms / it.output_tokens for it in missed) if missed else 0.0
-    return lambda it: it.exchange.total_ms if it.exchange.outcome == "miss" else a_token * it.exchange.output_tokens
 
 
 # ── for people ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -287,7 +273,7 @@ def main(
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
-    print(traffic, share_table(shares(found)), sep="\n")
+    print(traffic, share_table(shares(found)), waiting_table(found), sep="\n\n")
     counts = Counter(f"{each.tier} {each.says}".strip() for each in found)
     print(orjson.dumps({"exchanges": len(found), "outcomes": counts}).decode())
 

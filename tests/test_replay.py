@@ -20,6 +20,7 @@ from benchmarks.remembered import Remembered
 from benchmarks.replay import billed, cost_share, savings_by_kind, share_table, shares, usd_of
 from benchmarks.stand_ins.ollama import StandInOllama
 from benchmarks.stand_ins.ollama_script import text
+from benchmarks.waiting import waiting_table
 from benchmarks.workload import header, traffic
 from tests.proxying import QUESTION, body, outcome, post, proxied
 from tests.test_recording import HEADER, line
@@ -214,6 +215,14 @@ def test_a_hit_of_the_recording_itself_is_given_a_misses_time(known: Remembered)
     hit = asked(1, digest=miss.digest, outcome="exact", output_tokens=20, total_ms=1.0)
     rows, _ = savings_by_kind(run(known, miss, hit), OPUS)
     assert sum(row.thinker_s for row in rows) == pytest.approx(1.0)
+
+
+def test_waiting_is_told_with_and_without_the_cache(known: Remembered) -> None:
+    miss = asked(0, output_tokens=10, total_ms=3_000.0)
+    found = run(known, miss, *(asked(n, digest=miss.digest, output_tokens=10, total_ms=3_000.0) for n in range(1, 20)))
+    rows = {row[0]: row[1:] for row in waiting_table(found).rows}
+    assert rows["all requests"] == rows["questions"] == ("20", "3.00 s", "3.00 s", "0.00 s", "0.15 s")
+    assert rows["agent turns"] == ("0", "—", "—", "—", "—")
 
 
 def test_synthetic_traffic_is_repeatable_mostly_agents_and_labelled() -> None:
