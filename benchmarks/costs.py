@@ -258,7 +258,12 @@ def report(month: Scenario, speeds: Sequence[Speed], prices: Prices) -> tuple[li
     best = cheapest(choices(month, speeds, prices, first_token_s=FIRST_TOKEN_S))
     here = on(month, best.gpu, speeds, prices)
     found = answers(here, best.gpu, prices, nodes=best.nodes) + clouded(month, prices)
-    basis = f"{assumptions(here)}. Against APIs: {best.nodes} × {best.gpu} at {VAST}, ${here.gpu_usd_per_h:.2f} an hour"
+    source = "; ".join(dict.fromkeys(speed.source for speed in speeds if speed.gpu == best.gpu))
+    basis = (
+        f"The month is assumed: {assumptions(here)}. Against APIs: {best.nodes} × {best.gpu} at {VAST}, "
+        f"${here.gpu_usd_per_h:.2f} an hour, {here.prefill_tokens_per_s:,.0f} tokens/s in and "
+        f"{here.decode_tokens_per_s:,.0f} out ({source})"
+    )
     losing = "".join(f"\n- Self-hosting loses: {loss}." for loss in losses(found))
     oldest = min((price.date for price in (*prices.api, *prices.gpu) if price.date), default=None)
     dated = f"Prices from {oldest} on (`workbench/data/prices.toml`), computed {datetime.now(UTC).date()} by"

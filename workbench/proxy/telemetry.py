@@ -234,7 +234,7 @@ def _is_of(exchange: Exchange, tenant: str, entry: str) -> bool:
 
 def _row(exchange: Exchange) -> dict[str, Any]:
     row = asdict(exchange)
-    del row["started_s"], row["wants_timing"]
+    del row["started_s"], row["wants_timing"], row["content"]
     row["stages_ms"] = {stage: round(ms, 3) for stage, ms in exchange.stages_ms.items()}
     return row
 
