@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     store: str = Field(default_factory=_default_store)
     thinkers: Annotated[list[str], NoDecode] = []
+    thinker_keys: Annotated[dict[str, SecretStr], NoDecode] = {}
+    aliases: Annotated[dict[str, str], NoDecode] = {}
     policy: Path | None = None
     semantic: Semantic = "on"
 
@@ -109,6 +111,16 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @field_validator("thinker_keys", "aliases", mode="before")
+    @classmethod
+    def _parse_pairs(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition("=") for part in value.replace("\n", ",").split(",") if part.strip()]
+        if any(not (name.strip() and meant.strip()) for name, _, meant in pairs):
+            raise ValueError("expected name=value pairs, separated by commas")  # and not what was given: it is secret
+        return {name.strip(): meant.strip() for name, _, meant in pairs}
+
     @field_validator("tenant_semantic", mode="before")
     @classmethod
     def _parse_modes(cls, value: Any) -> Any:
@@ -124,6 +136,11 @@ class Settings(BaseSettings):
     def _parse_keys(cls, value: Any) -> Any:
         lines = value.replace("\n", ",").split(",") if isinstance(value, str) else value
         return [_parse_key(line) for line in lines if not isinstance(line, str) or line.strip()]
+
+    @property
+    def secret_of_thinker(self) -> dict[str, str]:
+        """The Thinkers' keys, by ``host`` or ``host:port``."""
+        return {host: secret.get_secret_value() for host, secret in self.thinker_keys.items()}
 
     def semantic_of(self, tenant: str) -> Semantic:
         """Whether this tenant's questions are matched by meaning."""

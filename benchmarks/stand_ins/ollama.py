@@ -10,12 +10,11 @@ errors. Run it alone with ``python -m benchmarks.stand_ins.ollama --port 0``, or
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +22,7 @@ import orjson
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from benchmarks.stand_ins.asgi import read_body, send_whole, unless_the_client_leaves
 from benchmarks.stand_ins.ollama_lines import Telling, now, prompt_tokens
 from benchmarks.stand_ins.ollama_script import Answer, Chooser, Refusal, Script, echo, in_turn
 from benchmarks.stand_ins.serving import listen, quiet_config, serve_in_thread
@@ -103,19 +103,19 @@ class StandInOllama:
         """Serve one request."""
         if scope["type"] != "http":
             return
-        raw = await _body(receive)
+        raw = await read_body(receive)
         path = scope["path"]
         try:
             body = orjson.loads(raw) if raw else None
         except orjson.JSONDecodeError as error:
-            await _send(send, 400, orjson.dumps({"error": str(error)}))
+            await send_whole(send, 400, orjson.dumps({"error": str(error)}))
             return
         self.requests.append(Recorded(path, body, raw))
         if path == "/api/chat":
             await self._chat(body or {}, receive, send)
         else:
             status, answer = self._route(path, body or {})
-            await _send(send, status, orjson.dumps(answer))
+            await send_whole(send, status, orjson.dumps(answer))
 
     def _route(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         match path:
@@ -158,10 +158,10 @@ class StandInOllama:
         self._count(begun=1)
         answer = self._refuse(request) or self._choose(request)
         if isinstance(answer, Refusal):
-            await _send(send, answer.status, answer.payload, answer.content_type, answer.headers)
+            await send_whole(send, answer.status, answer.payload, answer.content_type, answer.headers)
         elif not answer.waits:
             await Telling(request, send).tell(answer)
-        elif not await _unless_the_client_leaves(Telling(request, send).tell(answer), receive):
+        elif not await unless_the_client_leaves(Telling(request, send).tell(answer), receive):
             self._count(aborted=1)
             return
         self._count(finished=1)
@@ -214,43 +214,6 @@ def _tag(model: ServedModel) -> dict[str, Any]:
 
 def _placement(context_tokens: int) -> dict[str, Any]:
     return {"expires_at": now(), "size_vram": 1_000_000_000, "context_length": context_tokens}
-
-
-async def _body(receive: Receive) -> bytes:
-    pieces = []
-    while True:
-        message = await receive()
-        pieces.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(pieces)
-
-
-async def _send(
-    send: Send,
-    status: int,
-    body: bytes,
-    content_type: str = "application/json; charset=utf-8",
-    headers: Iterable[tuple[str, str]] = (),
-) -> None:
-    pairs = [("content-type", content_type), ("content-length", str(len(body))), *headers]
-    encoded = [(name.encode(), value.encode()) for name, value in pairs]
-    await send({"type": "http.response.start", "status": status, "headers": encoded})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _unless_the_client_leaves(work: Coroutine[Any, Any, None], receive: Receive) -> bool:
-    """Do the work; False when the client closed the connection before it was done."""
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(receive())
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-        return working.done()
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
 def running(app: ASGIApp, *, port: int = 0) -> contextlib.AbstractContextManager[str]:

@@ -18,6 +18,7 @@ from workbench.backend.backend import Model
 from workbench.backend.connections import Transport
 from workbench.backend.ollama_messages import ChatCall, chat_call
 from workbench.backend.ollama_reply import Lines, OllamaReply, refusal
+from workbench.backend.sse_server import bearer
 from workbench.errors import (
     BadReply,
     ConfigurationError,
@@ -47,17 +48,18 @@ class _Client(ollama.AsyncClient):
         response: httpx.Response = await self._client.send(request, stream=True)
         return response
 
-    def forget_key(self) -> None:
-        """Drop the ollama.com key that the package takes from the environment: this server is another's."""
+    def set_key(self, headers: dict[str, str]) -> None:
+        """Carry these, and not the ollama.com key that the package takes from the environment."""
         self._client.headers.pop("authorization", None)
+        self._client.headers.update(headers)
 
 
 class OllamaBackend:
     """Implements `Backend`.
 
     `model` is the default model; without it, the first that Ollama lists and that can chat. `num_ctx` is pinned
-    for every request, since another value reloads the model. `idle_timeout_s` must outlast a long tool call: while
-    Ollama's parsers collect one, they say nothing.
+    for every request, since another value reloads the model. `api_key` is for what stands before it: Ollama has none.
+    `idle_timeout_s` must outlast a long tool call: while Ollama's parsers collect one, they say nothing.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class OllamaBackend:
         model: str | None = None,
         num_ctx: int = 32_768,
         keep_alive: str = "30m",
+        api_key: str | None = None,
         connect_timeout_s: float = 5.0,
         first_event_timeout_s: float = 600.0,
         idle_timeout_s: float = 300.0,
@@ -79,7 +82,9 @@ class OllamaBackend:
         self._connect_timeout_s = connect_timeout_s
         self._first_event_timeout_s = first_event_timeout_s
         self._idle_timeout_s = idle_timeout_s
-        self._client = _client(host, connect_timeout_s=connect_timeout_s)
+        self._client = _client(
+            host, connect_timeout_s=connect_timeout_s, headers=bearer(url, api_key) if api_key else {}
+        )
         self._digests: dict[str, str] = {}
         self._abilities: dict[tuple[str, str], frozenset[str]] = {}
         self._bytes_per_token: dict[str, float] = {}
@@ -147,8 +152,8 @@ class OllamaBackend:
                 async with asyncio.timeout_at(deadline_s):
                     chunk = await anext(chunks, None)
                 for line in _cut(lines, chunk):
-                    deadline_s = loop.time() + self._idle_timeout_s
                     for event in reply.feed(line):
+                        deadline_s = loop.time() + self._idle_timeout_s  # empty lines do not count: they may never end
                         yield event
                 if chunk is None and not reply.ended:
                     raise BadReply("Ollama's reply ended without `done`")
@@ -217,7 +222,7 @@ class OllamaBackend:
         return ThinkerUnavailable(f"no connection to Ollama at {self.url}: {error or type(error).__name__}")
 
 
-def _client(host: str, *, connect_timeout_s: float) -> _Client:
+def _client(host: str, *, connect_timeout_s: float, headers: dict[str, str]) -> _Client:
     try:
         client = _Client(
             host,
@@ -230,7 +235,7 @@ def _client(host: str, *, connect_timeout_s: float) -> _Client:
         )
     except (httpx.InvalidURL, ValueError) as error:
         raise ConfigurationError(f"{host!r} is no address of an Ollama server, expected http://host:11434") from error
-    client.forget_key()
+    client.set_key(headers)
     return client
 
 

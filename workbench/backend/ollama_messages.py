@@ -7,25 +7,19 @@ Source: Ollama's API reference; what its renderers and its Go types drop was rea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from workbench.backend.shown import Shown, marked_error, offered_tools, reminder
 from workbench.errors import InvalidRequest
 from workbench.messages import (
-    ContentBlock,
-    DocumentBlock,
-    ImageBlock,
     Message,
     MessagesRequest,
     RedactedThinkingBlock,
-    ServerBlock,
-    TextBlock,
     ThinkingBlock,
     Tool,
-    ToolReferenceBlock,
     ToolResultBlock,
     ToolUseBlock,
 )
@@ -105,8 +99,7 @@ class _History:
         """Append one turn."""
         match message.role:
             case "system":
-                # In place: hoisting it into the system message would change the prefix and lose the KV cache.
-                self.messages.append(_reminder(_Shown.of(message.content, where).text))
+                self.messages.append(_reminder(Shown.of(message.content, where).text))
             case "assistant":
                 self._add_assistant(message, where)
             case "user":
@@ -116,7 +109,7 @@ class _History:
         calls = [block for block in message.content if isinstance(block, ToolUseBlock)]
         thinking = "\n".join(block.thinking for block in message.content if isinstance(block, ThinkingBlock))
         apart = (ToolUseBlock, ThinkingBlock, RedactedThinkingBlock)
-        turn = _Shown.of(message.content, where, apart=apart).message("assistant")
+        turn = _turn("assistant", Shown.of(message.content, where, apart=apart))
         if thinking:
             turn["thinking"] = thinking
         if calls:
@@ -132,79 +125,25 @@ class _History:
         # Before the turn's text, and in the order of the calls: templates pair them by position.
         results.sort(key=lambda result: self._calls[result[1].tool_use_id][0])
         self.messages += [self._result(block, f"{where}.content.{j}") for j, block in results]
-        rest = _Shown.of(message.content, where, apart=(ToolResultBlock,))
+        rest = Shown.of(message.content, where, apart=(ToolResultBlock,))
         if rest or not results:
-            self.messages.append(rest.message("user"))
+            self.messages.append(_turn("user", rest))
 
     def _result(self, block: ToolResultBlock, where: str) -> Json:
-        turn = _Shown.of(block.content, where).message("tool")
-        if block.is_error and not turn["content"].startswith("Error:"):
-            turn["content"] = f"Error: {turn['content']}"
+        turn = _turn("tool", Shown.of(block.content, where))
+        turn["content"] = marked_error(turn["content"], is_error=block.is_error)
         # Renderers differ in which of the two they read.
         return {**turn, "tool_call_id": block.tool_use_id, "tool_name": self._calls[block.tool_use_id][1]}
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """What a model is shown of some blocks: texts, and images as raw base64."""
-
-    texts: tuple[str, ...]
-    images: tuple[str, ...]
-
-    @classmethod
-    def of(cls, blocks: Sequence[ContentBlock], where: str, *, apart: tuple[type, ...] = ()) -> _Shown:
-        """Of all blocks but those whose types are mapped `apart`."""
-        texts: list[str] = []
-        images: list[str] = []
-        for j, block in enumerate(blocks):
-            match block:
-                case TextBlock(text=text):
-                    texts.append(text)
-                case ToolReferenceBlock(tool_name=name):
-                    texts.append(f"The tool {name} is available now.")
-                case DocumentBlock():
-                    texts.append(_document(block, f"{where}.content.{j}"))
-                case ImageBlock():
-                    images.append(_image(block, f"{where}.content.{j}"))
-                case ServerBlock():
-                    pass  # made by Anthropic's own tools, meant for its own models
-                case _ if not isinstance(block, apart):
-                    raise InvalidRequest(f"{where}.content.{j}: a `{block.type}` block cannot stand in this turn")
-        return cls(tuple(texts), tuple(images))
-
-    def __bool__(self) -> bool:
-        return bool(self.texts or self.images)
-
-    @property
-    def text(self) -> str:
-        """The texts, as paragraphs."""
-        return "\n\n".join(self.texts)
-
-    def message(self, role: str) -> Json:
-        """One message of Ollama's."""
-        message: Json = {"role": role, "content": self.text}
-        return {**message, "images": list(self.images)} if self.images else message
+def _turn(role: str, shown: Shown) -> Json:
+    """One message of Ollama's; images are raw base64."""
+    message: Json = {"role": role, "content": shown.text}
+    return {**message, "images": [image.data for image in shown.images]} if shown.images else message
 
 
 def _reminder(text: str) -> Json:
-    wrapped = text if text.startswith("<system-reminder>") else f"<system-reminder>\n{text}\n</system-reminder>"
-    return {"role": "user", "content": wrapped}
-
-
-def _image(block: ImageBlock, where: str) -> str:
-    source = block.source
-    if source.type != "base64" or source.data is None:
-        raise InvalidRequest(f"{where}.source: a local model cannot fetch a `{source.type}` image; send it as base64")
-    if source.data.startswith("data:"):
-        raise InvalidRequest(f"{where}.source.data: expected bare base64, not a data URI")
-    return source.data
-
-
-def _document(block: DocumentBlock, where: str) -> str:
-    source = block.source
-    if source.type != "text" or source.data is None:
-        raise InvalidRequest(f"{where}.source: a local model cannot read a `{source.type}` document; send its text")
-    return source.data
+    return {"role": "user", "content": reminder(text)}
 
 
 # ── tools ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -215,31 +154,8 @@ def _tools(request: MessagesRequest) -> list[Json]:
 
 
 def _offered(request: MessagesRequest) -> list[Tool]:
-    """The client's tools that the model may call now; raises when the choice asks for one that is not there."""
     choice = request.tool_choice
-    if choice is not None and choice.type == "none":
-        return []
-    tools = [tool for tool in request.tools or () if tool.is_client_tool]
-    if choice is not None and choice.type == "tool":
-        chosen = [tool for tool in tools if tool.name == choice.name]
-        if not chosen:
-            raise InvalidRequest(f"tool_choice.name: `{choice.name}` is none of the client tools in `tools`")
-        return chosen
-    found = _referenced(request.messages)
-    loaded = [tool for tool in tools if not (tool.model_extra or {}).get("defer_loading") or tool.name in found]
-    if choice is not None and choice.type == "any" and not loaded:
-        raise InvalidRequest("tool_choice.type: `any` needs at least one client tool in `tools`")
-    return loaded
-
-
-def _referenced(messages: Iterable[Message]) -> set[str]:
-    """Names of the deferred tools that the client's tool search has found."""
-    names: set[str] = set()
-    for message in messages:
-        for block in message.content:
-            parts = block.content if isinstance(block, ToolResultBlock) else [block]
-            names.update(part.tool_name for part in parts if isinstance(part, ToolReferenceBlock))
-    return names
+    return [] if choice is not None and choice.type == "none" else offered_tools(request)
 
 
 def _tool_instruction(request: MessagesRequest) -> str:

@@ -15,11 +15,11 @@ import orjson
 from workbench.errors import (
     BadReply,
     InvalidRequest,
-    NotFound,
     Overloaded,
     PromptTooLong,
     RequestTooLarge,
     ThinkerTimeout,
+    ThinkerUnavailable,
     WorkbenchError,
 )
 
@@ -30,15 +30,23 @@ _ANTHROPIC_TOO_LONG = re.compile(r"prompt is too long: (\d+) tokens > (\d+) maxi
 _VLLM_TOO_LONG = re.compile(r"maximum context length is (\d+) tokens\. However, [a-z ]*(\d+)")
 
 
-def from_response(status: int, body: bytes, *, thinker: str, retry_after: str | None = None) -> WorkbenchError:
-    """The error that an HTTP answer other than 200 stands for; `thinker` names the server in the message."""
-    error = _error_object(body)
-    message = _message(error)
+def from_response(
+    status: int, body: bytes, *, thinker: str, route: str, retry_after: str | None = None
+) -> WorkbenchError:
+    """The error that an HTTP answer other than 200 stands for.
+
+    `thinker` names the server in the message, `route` what a 404 says that it does not have.
+    """
+    error = error_object(body)
+    message = message_of(error)
     match status:
         case 404 if "model" not in message.lower():
-            return BadReply(f"{thinker} has no /v1/messages (HTTP 404): expected a server that speaks Messages itself")
+            return BadReply(f"{thinker} has no {route} (HTTP 404): {message}; check the Thinker's URL")
         case 404:
-            return NotFound(message)
+            # It listed the model before, or its URL names it: the Thinker's fault, and another may have it.
+            return ThinkerUnavailable(f"{thinker} has no such model (HTTP 404): {message}")
+        case 400 if error.get("code") == "model_not_found":
+            return ThinkerUnavailable(f"{thinker} has no such model (HTTP 400): {message}")
         case 401 | 402 | 403:
             # The proxy's key is wrong, not the client's: another Thinker may well answer.
             return BadReply(f"{thinker} refused the proxy's key (HTTP {status}): {message}; check the Thinker's key")
@@ -55,10 +63,21 @@ def from_response(status: int, body: bytes, *, thinker: str, retry_after: str | 
             return BadReply(f"{thinker} answered HTTP {status}: {message}")
 
 
+def not_a_stream(kind: str, body: bytes, *, thinker: str) -> WorkbenchError:
+    """The error that a 200 stands for which is no stream of events but of this content type."""
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        said = None
+    if isinstance(said, dict) and said.get("error"):
+        return from_event(said["error"], thinker=thinker)
+    return BadReply(f"{thinker} answered with {kind[:80]!r}, expected text/event-stream: is its URL the right one?")
+
+
 def from_event(error: Any, *, thinker: str = "the Thinker") -> WorkbenchError:
     """The error that an SSE ``error`` event stands for."""
     error = error if isinstance(error, dict) else {"message": error}
-    message = _message(error)
+    message = message_of(error)
     match error.get("type"):
         case "overloaded_error" | "rate_limit_error" | "unavailable_error":
             return Overloaded(f"{thinker} is overloaded: {message}")
@@ -80,7 +99,8 @@ def _too_long(error: dict[str, Any], message: str) -> PromptTooLong | None:
     return None
 
 
-def _error_object(body: bytes) -> dict[str, Any]:
+def error_object(body: bytes) -> dict[str, Any]:
+    """The error in an answer's body, {} when it has none that can be read."""
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -88,6 +108,8 @@ def _error_object(body: bytes) -> dict[str, Any]:
     match data:
         case {"error": dict(error)}:
             return error
+        case {"detail": list(details)}:  # FastAPI's complaints about single fields
+            return {"message": orjson.dumps([_without_input(detail) for detail in details]).decode()}
         case {"error": str(message)} | {"detail": str(message)}:
             return {"message": message}
         case {"message": str()}:
@@ -96,9 +118,15 @@ def _error_object(body: bytes) -> dict[str, Any]:
             return {}
 
 
-def _message(error: dict[str, Any]) -> str:
+def message_of(error: dict[str, Any]) -> str:
+    """What the server said, at most `MAX_SHOWN` characters of it."""
     message = error.get("message")
     return message[:MAX_SHOWN] if isinstance(message, str) and message else "it gave no message"
+
+
+def _without_input(detail: Any) -> Any:
+    """A complaint without the value that it is about, which may be the whole prompt."""
+    return {key: detail[key] for key in ("type", "loc", "msg") if key in detail} if isinstance(detail, dict) else None
 
 
 def _retry_after_s(header: str | None, *, default_s: float = 2.0) -> float:

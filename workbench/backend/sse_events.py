@@ -90,10 +90,11 @@ class EventReader:
             elif not line and self._data:
                 yield from self._dispatch()
 
-    def finish(self) -> None:
+    def finish(self) -> Iterator[Event]:
         """Say that no more bytes will come; raises `BadReply` when the reply has no end."""
         if not self.done:
             raise BadReply("the Thinker's reply was cut off: the stream ended without message_stop")
+        return iter(())
 
     def _check(self) -> None:
         if len(self._data) > self._max_event_bytes:

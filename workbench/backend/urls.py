@@ -1,22 +1,32 @@
 """A Thinker's URL → its backend.
 
 ollama+http://host:11434?model=qwen3-coder:30b&num_ctx=65536
+openai+http://host:8000/v1?model=…
 anthropic+http://host:8000?model=…
 embedded:
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from urllib.parse import parse_qsl, urlsplit
 
 from workbench.backend.anthropic import AnthropicBackend
 from workbench.backend.backend import Backend
 from workbench.backend.embedded import EmbeddedBackend
 from workbench.backend.ollama import OllamaBackend
+from workbench.backend.openai import OpenAIBackend
+from workbench.backend.sse_server import Patience
 from workbench.errors import ConfigurationError
 
-ACCEPTED = "ollama+http://host:11434, anthropic+http://host:8000 (or +https) with ?model=… or ?num_ctx=…, or embedded:"
+ACCEPTED = (
+    "ollama+http://host:11434, openai+http://host:8000/v1, anthropic+http://host:8000 (or +https) "
+    "with ?model=… (and ollama with ?num_ctx=…), or embedded:"
+)
+
+NO_KEYS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +38,18 @@ class Timeouts:
     idle_s: float
 
 
-def backend_for(url: str, *, timeouts: Timeouts, num_ctx: int, keep_alive: str) -> Backend:
-    """The backend behind this URL; raises `ConfigurationError` that names what is accepted."""
+def backend_for(
+    url: str, *, timeouts: Timeouts, num_ctx: int, keep_alive: str, keys: Mapping[str, str] = NO_KEYS
+) -> Backend:
+    """The backend behind this URL; raises `ConfigurationError` that names what is accepted.
+
+    `keys` has the servers' keys, by ``host:port`` or by ``host`` for all of its ports.
+    """
     if url.rstrip(":/") == "embedded":
         return EmbeddedBackend()
     scheme, address, options = _split(url)
     model = options.get("model")
+    api_key = _key(address, keys)
     match scheme:
         case "ollama":
             return OllamaBackend(
@@ -42,15 +58,21 @@ def backend_for(url: str, *, timeouts: Timeouts, num_ctx: int, keep_alive: str) 
                 model=model,
                 num_ctx=_num_ctx(options, url) or num_ctx,
                 keep_alive=keep_alive,
+                api_key=api_key,
                 connect_timeout_s=timeouts.connect_s,
                 first_event_timeout_s=timeouts.first_event_s,
                 idle_timeout_s=timeouts.idle_s,
             )
+        case "openai" if "num_ctx" not in options:
+            patience = Patience(timeouts.connect_s, timeouts.first_event_s, timeouts.idle_s)
+            base_url = address if urlsplit(address).path else f"{address}/v1"
+            return OpenAIBackend(url, base_url=base_url, model=model, api_key=api_key, patience=patience)
         case "anthropic" if "num_ctx" not in options:
             return AnthropicBackend(
                 url,
                 base_url=address,
                 model=model,
+                api_key=api_key,
                 connect_timeout_s=timeouts.connect_s,
                 first_event_timeout_s=timeouts.first_event_s,
                 idle_timeout_s=timeouts.idle_s,
@@ -72,6 +94,14 @@ def _split(url: str) -> tuple[str, str, dict[str, str]]:
     if not (has_host and plus and transport in ("http", "https")) or has_more:
         raise _not_understood(url)
     return scheme, f"{transport}://{parts.netloc}{parts.path.rstrip('/')}", options
+
+
+def _key(address: str, keys: Mapping[str, str]) -> str | None:
+    """The key of the server at this address; one for its port before one for all of them."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return keys.get(f"{host}:{port}", keys.get(host))
 
 
 def _num_ctx(options: dict[str, str], url: str) -> int | None:

@@ -194,7 +194,13 @@ def _store(settings: Settings, *, fingerprint: str) -> Store:
 
 async def _backends(settings: Settings) -> list[Backend]:
     timeouts = Timeouts(settings.connect_timeout_s, settings.first_event_timeout_s, settings.idle_timeout_s)
-    make = partial(backend_for, timeouts=timeouts, num_ctx=settings.num_ctx, keep_alive=settings.keep_alive)
+    make = partial(
+        backend_for,
+        timeouts=timeouts,
+        num_ctx=settings.num_ctx,
+        keep_alive=settings.keep_alive,
+        keys=settings.secret_of_thinker,
+    )
     return [make(url) for url in settings.thinkers or [await _discover(settings.ollama_host)]]
 
 
