@@ -89,3 +89,14 @@ def test_familiar_variables_are_honoured(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("OLLAMA_HOST", "gpu:11434")
     settings = load()
     assert (settings.store, settings.ollama_host) == ("rediss://cloud:6379", "gpu:11434")
+
+
+def test_thinkers_keys_are_pairs_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_THINKER_KEYS", "gpu-1=sk-1=, gpu-2:8000=sk-2")
+    settings = load()
+    assert settings.secret_of_thinker == {"gpu-1": "sk-1=", "gpu-2:8000": "sk-2"}
+    assert "sk-" not in repr(settings)
+    monkeypatch.setenv("WORKBENCH_THINKER_KEYS", "sk-alone")
+    with pytest.raises(ConfigurationError, match="thinker_keys") as told:
+        load()
+    assert "sk-alone" not in str(told.value)

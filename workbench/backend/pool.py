@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from workbench.backend.aliases import Aliases
 from workbench.backend.backend import Backend, Model
 from workbench.errors import BackendError, ConfigurationError, NotFound, ThinkerUnavailable
 from workbench.messages import MessagesRequest
@@ -110,7 +111,8 @@ class Call:
 class Pool:
     """All Thinkers. An async context manager: it opens them, keeps their model lists fresh, and closes them."""
 
-    def __init__(self, backends: list[Backend], *, refresh_every_s: float) -> None:
+    def __init__(self, backends: list[Backend], *, refresh_every_s: float, aliases: Aliases | None = None) -> None:
+        self.aliases = aliases or Aliases()
         self.thinkers = [Thinker(backend) for backend in backends]
         self._refresh_every_s = refresh_every_s
         self._refresher: asyncio.Task[None] | None = None
@@ -157,21 +159,25 @@ class Pool:
     async def resolve(self, requested: str) -> Model:
         """The model that answers a request for `requested`.
 
-        Its own name, or that with ``:latest``; else any ``claude…`` name means the default model. Raises
-        `NotFound` for other names, and `ThinkerUnavailable` when no Thinker has ever said what it has.
+        What its alias means; else its own name, or that with ``:latest``; else any ``claude…`` name means the
+        default model. Raises `NotFound` for other names, and `ThinkerUnavailable` when no Thinker has ever said
+        what it has.
         """
+        name = self.aliases.meant(requested)
         if not self.models:
             await self.refresh()
         models = self.models
         if not models:
             raise ThinkerUnavailable("no Thinker has a model: " + self.why_not)
-        for name in (requested, f"{requested}:latest"):
+        for full_name in (name, f"{name}:latest"):
             for model in models:
-                if model.name == name:
+                if model.name == full_name:
                     return model
-        if requested.startswith("claude"):
+        if name.startswith("claude"):
             return models[0]
-        raise NotFound(f"model: {requested}. There is: {', '.join(model.name for model in models)}, or any claude name")
+        meant = "" if name == requested else f" (its alias means {name}, which no Thinker has)"
+        there_is = ", ".join([*(model.name for model in models), *self.aliases.names])
+        raise NotFound(f"model: {requested}{meant}. There is: {there_is}, or any claude name")
 
     def call(self, request: MessagesRequest, model: Model, *, idle_s: float | None = None) -> Call:
         """A call of this model, see `Call`; nothing is sent before its events are read."""

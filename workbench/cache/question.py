@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from workbench.auxiliary import COMPACT, json_schema, names_a_session
 from workbench.canonical import canonicalise, digest
 from workbench.messages import Message, MessagesRequest, TextBlock, ToolResultBlock
 
@@ -21,8 +22,6 @@ _OPENING = re.compile(rf"<((?>{_WRAPPER}[\w-]*+))[^<>]*+>")  # atomic, possessiv
 _LEFTOVER = re.compile(rf"</?{_WRAPPER}", re.IGNORECASE)
 
 _SUBAGENT = "cc_is_subagent=true"
-_TITLE = "You are naming a coding session"
-_COMPACT = "CRITICAL: Respond with TEXT ONLY"
 _NUDGES = ("Your previous response had no visible output", "Your response above was cut off mid-stream")
 _NOTIFICATION = "<system-reminder>[SYSTEM NOTIFICATION"
 
@@ -102,13 +101,13 @@ def _why_not(request: MessagesRequest, words: str) -> str | None:
 def _auxiliary(request: MessagesRequest, texts: tuple[str, ...]) -> str | None:
     """What the client asks for its own ends; `texts`: the words of the last turn, then its blocks."""
     words, *blocks = texts
-    if _names_a_session(request):
+    if names_a_session(request):
         return "auxiliary-title"
-    if any(_json_schema(holder) is not None for holder in [request.model_extra, *_extras(request.messages)]):
+    if any(json_schema(holder) is not None for holder in [request.model_extra, *_extras(request.messages)]):
         return "json-schema"
     if [(tool.type or "").startswith("web_search") for tool in request.tools or ()] == [True]:
         return "web-search"
-    if any(text.startswith(_COMPACT) for text in texts):
+    if any(text.startswith(COMPACT) for text in texts):
         return "auxiliary-compact"
     if any(text.lstrip("[").startswith(_NUDGES) for text in texts):
         return "nudge"
@@ -132,26 +131,8 @@ def _is_subagent(request: MessagesRequest) -> bool:
     return any(_SUBAGENT in block.text for block in (request.system or [])[:1])
 
 
-def _names_a_session(request: MessagesRequest) -> bool:
-    if request.tools:
-        return False
-    instructions = [*(request.system or ()), *_texts(m for m in request.messages if m.role == "system")]
-    schema = _json_schema(request.model_extra) or {}
-    return "title" in (schema.get("properties") or {}) or any(_TITLE in block.text for block in instructions)
-
-
 def _extras(messages: Iterable[Message]) -> list[dict[str, Any] | None]:
     return [message.model_extra for message in messages]
-
-
-def _json_schema(fields: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The JSON schema that the reply must follow, in either of the API's spellings; {} when it is elsewhere."""
-    config = (fields or {}).get("output_config")
-    for form in (config.get("format") if isinstance(config, dict) else None, (fields or {}).get("output_format")):
-        if isinstance(form, dict) and form.get("type") == "json_schema":
-            schema = form.get("schema")
-            return schema if isinstance(schema, dict) else {}
-    return None
 
 
 # ── the user's words, and the turn without them ─────────────────────────────────────────────────────────────

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from workbench.backend.aliases import Aliases
 from workbench.backend.backend import Backend
 from workbench.backend.pool import Pool
 from workbench.backend.urls import Timeouts, backend_for
@@ -93,7 +94,9 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
     store = _store(settings, fingerprint=embedding.embedder.fingerprint if embedding else "")
     await store.open()
     stack.push_async_callback(store.close)
-    pool = await stack.enter_async_context(Pool(await _backends(settings), refresh_every_s=settings.refresh_every_s))
+    aliases = Aliases(settings.aliases)
+    backends = await _backends(settings)
+    pool = await stack.enter_async_context(Pool(backends, refresh_every_s=settings.refresh_every_s, aliases=aliases))
     audits = _audits(settings, store, policy, embedding) if embedding and settings.audit else None
     in_front = settings.memory_max_bytes and not isinstance(store, MemoryStore)
     cache = SemanticCache(

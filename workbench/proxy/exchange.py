@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from workbench.auxiliary import is_auxiliary
 from workbench.backend.pool import Pool
 from workbench.cache.cache import Bypass, Hit, Miss, Semantic, SemanticCache
 from workbench.cache.policy import Refuse, Serve
@@ -90,7 +91,7 @@ class Exchanger:
 
     async def answer(self, incoming: Incoming, exchange: Exchange) -> Answer:
         """Answer one request and note in `exchange` how; raises `RequestError` and `BackendError`."""
-        model = await self._pool.resolve(incoming.request.model)
+        model = await self._pool.resolve(self._asked_model(incoming.request))
         asks = await off_the_loop(
             incoming.is_large,
             lambda: question(incoming.request, model=model.name, model_digest=model.digest, agent_id=incoming.agent_id),
@@ -113,6 +114,11 @@ class Exchanger:
         if incoming.control == "only-if-cached":
             raise NotCached(f"nothing stored answers this request ({found.reason}), and it is only-if-cached")
         return self._fly(found, asked, exchange)
+
+    def _asked_model(self, request: MessagesRequest) -> str:
+        """The name that it asks for; an auxiliary request may be meant for a model of its own."""
+        auxiliary_model = self._pool.aliases.auxiliary_model
+        return auxiliary_model if auxiliary_model and is_auxiliary(request) else request.model
 
     def _tell(
         self, asked: Asked, found: Hit | Miss | Bypass, exchange: Exchange, *, reply: Reply | None = None

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from workbench.backend.backend import Model
+from workbench.backend.pool import Pool
 from workbench.canonical import canonicalise
 from workbench.errors import InvalidRequest, NotFound, WorkbenchError
 from workbench.messages import parse_prompt
@@ -113,17 +114,18 @@ async def count_tokens(request: Request) -> Response:
 
 @router.get("/v1/models")
 async def models(request: Request, limit: int = 20, after_id: str | None = None) -> Response:
-    """The models of all Thinkers, the default one first."""
+    """The models of all Thinkers, the default one first, and the aliases by which they also go."""
     serving = services(request)
     serving.gate.admit(request)
     if not 1 <= limit <= 1000:
         raise InvalidRequest(f"limit: {limit} is not between 1 and 1000")
-    names = [model.name for model in serving.pool.models]
+    shown = _shown_names(serving.pool)
+    names = list(shown)
     begin = names.index(after_id) + 1 if after_id in names else 0
     page = names[begin : begin + limit]
     return JSONResponse(
         {
-            "data": [_model(name, name) for name in page],
+            "data": [_model(name, shown[name]) for name in page],
             "has_more": begin + limit < len(names),
             "first_id": page[0] if page else None,
             "last_id": page[-1] if page else None,
@@ -131,9 +133,17 @@ async def models(request: Request, limit: int = 20, after_id: str | None = None)
     )
 
 
+def _shown_names(pool: Pool) -> dict[str, str]:
+    """Each name that can be asked for, and what to show for it; aliases only of models that are there."""
+    models = {model.name: model.name for model in pool.models}
+    there = models | {name.removesuffix(":latest"): name for name in models}
+    aliases = pool.aliases.names
+    return models | {alias: there[meant] for alias, meant in aliases.items() if meant in there and alias not in models}
+
+
 @router.get("/v1/models/{id:path}")
 async def model(request: Request, id: str) -> Response:
-    """One model; a ``claude…`` name is answered with the model that serves it."""
+    """One model; an alias or a ``claude…`` name is answered with the model that serves it."""
     serving = services(request)
     serving.gate.admit(request)
     resolved: Model = await serving.pool.resolve(id)
