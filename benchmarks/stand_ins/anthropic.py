@@ -27,11 +27,18 @@ class Hang:
 
 
 @dataclass(frozen=True, slots=True)
+class Endless:
+    """This chunk again and again, until the client leaves."""
+
+    chunk: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """Close the connection without ending the answer."""
 
 
-Step = bytes | Hang | Cut
+Step = bytes | Hang | Endless | Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +151,11 @@ class StandInMessages:
                     await writer.drain()
                 case Cut():
                     return False
+                case Endless(chunk):
+                    while True:  # until the client's end of the connection fails us
+                        writer.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                        await writer.drain()
+                        await asyncio.sleep(0)
                 case Hang():
                     self.hangs.set()
                     await reader.read()

@@ -15,6 +15,7 @@ from benchmarks.stand_ins.ollama_script import (
     Cut,
     Delay,
     End,
+    Endless,
     Fail,
     Raw,
     Script,
@@ -47,6 +48,10 @@ class Telling:
                 await _pause(step)
             elif isinstance(step, End):
                 break
+            elif isinstance(step, Endless):
+                while True:
+                    await self._write(step.data)
+                    await asyncio.sleep(0)  # a client that leaves cancels us here
             else:
                 await self._write(self._line(step))
             if isinstance(step, Fail):

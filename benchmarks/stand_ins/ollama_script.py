@@ -103,6 +103,13 @@ class Raw:
 
 
 @dataclass(frozen=True, slots=True)
+class Endless:
+    """These bytes again and again, until the client leaves."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """The connection breaks here."""
 
@@ -112,7 +119,7 @@ class End:
     """The body ends properly, but without ``done``."""
 
 
-Step = Text | Thinking | Calls | Delay | Wait | Silence | Fail | Raw | Cut | End
+Step = Text | Thinking | Calls | Delay | Wait | Silence | Fail | Raw | Endless | Cut | End
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,7 @@ class Script:
     @property
     def waits(self) -> bool:
         """Whether it ever pauses, so that the client may leave meanwhile."""
-        return any(isinstance(step, Delay | Wait | Silence) for step in self.steps)
+        return any(isinstance(step, Delay | Wait | Silence | Endless) for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
