@@ -7,9 +7,11 @@ import sys
 import typer
 
 from workbench.commands.claude import PassedOn, claude
+from workbench.commands.prefix import prefix
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="The self-host workbench.")
 cli.command(cls=PassedOn)(claude)
+cli.command()(prefix)
 
 
 @cli.callback()
