@@ -19,7 +19,7 @@ from workbench.backend.ollama_messages import chat_call
 from workbench.backend.openai_messages import completion_call
 from workbench.canonical import canonicalise
 from workbench.messages import MessagesRequest, parse_request
-from workbench.prefix import Continued, Parting, _first_difference, compare
+from workbench.prefix import Continued, Parting, shared_length, compare
 
 EPHEMERAL: dict[str, Any] = {"type": "ephemeral"}
 TOOLS: list[dict[str, Any]] = [
@@ -152,10 +152,10 @@ def test_parting_has_its_byte_what_stands_around_it_and_what_is_lost() -> None:
 
 
 @given(st.binary(max_size=50), st.binary(max_size=50), st.binary(max_size=50))
-def test_first_difference_is_that_of_the_slow_and_obvious_way(same: bytes, a: bytes, b: bytes) -> None:
+def testshared_length_is_that_of_the_slow_and_obvious_way(same: bytes, a: bytes, b: bytes) -> None:
     a, b = same + a, same + b
     naive = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    assert _first_difference(a, b) == naive
+    assert shared_length(a, b) == naive
 
 
 def run(tmp_path: Path, *turns: Any) -> tuple[int, str]:

@@ -70,7 +70,7 @@ def compare(first: Prompt, second: Prompt) -> Parting | Continued:
             shared += len(mine.json)
             continue
         other = theirs.json if theirs is not None else b""
-        at = _first_difference(mine.json, other)
+        at = shared_length(mine.json, other)
         shared += at
         return Parting(
             where=mine.where,
@@ -107,7 +107,7 @@ def _fields(value: object) -> dict[str, Any]:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _first_difference(a: bytes, b: bytes) -> int:
+def shared_length(a: bytes, b: bytes) -> int:
     """The length of the longest common beginning, by halves: it may be megabytes."""
     low, high = 0, min(len(a), len(b))
     while low < high:

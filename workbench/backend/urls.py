@@ -49,7 +49,7 @@ def backend_for(
         return EmbeddedBackend()
     scheme, address, options = _split(url)
     model = options.get("model")
-    api_key = _key(address, keys)
+    api_key = key_for(address, keys)
     match scheme:
         case "ollama":
             return OllamaBackend(
@@ -96,7 +96,7 @@ def _split(url: str) -> tuple[str, str, dict[str, str]]:
     return scheme, f"{transport}://{parts.netloc}{parts.path.rstrip('/')}", options
 
 
-def _key(address: str, keys: Mapping[str, str]) -> str | None:
+def key_for(address: str, keys: Mapping[str, str]) -> str | None:
     """The key of the server at this address; one for its port before one for all of them."""
     parts = urlsplit(address)
     host = parts.hostname or ""
