@@ -313,6 +313,25 @@ def test_refused_fields_are_left_out_and_stay_left_out() -> None:
     assert last["max_completion_tokens"] == 50
 
 
+ROOM = [
+    "'max_tokens' or 'max_completion_tokens' is too large: 32000. This model's maximum context length is 4096 tokens "
+    "and your request has 20 input tokens (32000 > 4096 - 20).",
+    "This model's maximum context length is 4096 tokens. However, you requested 32020 tokens (20 in the messages, "
+    "32000 in the completion). Please reduce the length of the messages or completion.",
+    "Requested token count exceeds the model's maximum context length of 4096 tokens. You requested a total of 32020 "
+    "tokens: 20 tokens from the input messages and 32000 tokens for the completion.",
+    "max_tokens is too large: 32000. This model supports at most 16384 completion tokens, whereas you provided 32000.",
+    "`max_tokens` must be less than or equal to `16384`, the maximum value for `max_tokens` is less than asked for",
+]
+
+
+@pytest.mark.parametrize("message", ROOM)
+def test_limit_that_the_server_finds_too_large_is_left_out(message: str) -> None:
+    server = StandInOpenAI([Refusal(400, body=error(message)), text("fine")])
+    ask(server, request(max_tokens=32_000))
+    assert ["max_tokens" in got.body for got in server.completions] == [True, False]
+
+
 def test_field_that_is_refused_for_its_value_is_the_clients_fault() -> None:
     server = StandInOpenAI(Refusal(400, body=error("temperature must be at most 1", param="temperature")))
     with pytest.raises(InvalidRequest, match="at most 1"):

@@ -19,7 +19,7 @@ from workbench.backend.ollama_messages import chat_call
 from workbench.backend.openai_messages import completion_call
 from workbench.canonical import canonicalise
 from workbench.messages import MessagesRequest, parse_request
-from workbench.prefix import Continued, Parting, shared_length, compare
+from workbench.prefix import Continued, Parting, compare, shared_length
 
 EPHEMERAL: dict[str, Any] = {"type": "ephemeral"}
 TOOLS: list[dict[str, Any]] = [

@@ -19,6 +19,7 @@ _ABOUT_CONTEXT = re.compile(
 )
 _COMPLAINT = re.compile(r"exceed|longer than|too (long|large)|maximum|greater than|overflow|only|limit", re.IGNORECASE)
 _OUTPUT = re.compile(r"max_tokens|max_completion_tokens|(in|for) the (completion|output)|output tokens", re.IGNORECASE)
+_OUTPUT_ALONE = re.compile(r"too (large|high)|at most|less than or equal", re.IGNORECASE)
 _LIMIT = re.compile(
     r"(?:context (?:length|size|window|limit)|model length|limit)(?: of| is|:)?(?: only)?\s*\(?(\d+)", re.IGNORECASE
 )
@@ -56,10 +57,12 @@ def too_long(error: Any, lengths: Lengths) -> PromptTooLong | None:
 
 
 def leaves_no_room(error: Any, lengths: Lengths) -> bool:
-    """Whether the server complains that prompt and `max_tokens` together do not fit, while the prompt alone does."""
+    """Whether `max_tokens` is what the server complains of: alone, or with a prompt that fits without it."""
     message = _text(error)
-    if not (_OUTPUT.search(message) and (_is_about_context(message) or "too large" in message)):
+    if not _OUTPUT.search(message):
         return False
+    if not _is_about_context(message):
+        return bool(_OUTPUT_ALONE.search(message))
     tokens, maximum = _numbers(message, lengths)
     return tokens < maximum
 

@@ -23,8 +23,8 @@ from workbench.reply import Event
 BYTES_PER_TOKEN = 4.0
 """Until a model's own ratio is known."""
 
-GUESS_MARGIN = 1.1
-"""A prompt's guessed length may be too low by this factor."""
+SURE = 0.9
+"""A prompt has at least this share of its guessed length, once the model's own ratio is known."""
 
 MAX_TRIES = len(OPTIONAL) + 2
 
@@ -109,14 +109,14 @@ class OpenAIBackend:
                 return
 
     def _write(self, request: MessagesRequest, model: str, *, limit_tokens: bool) -> _Asked:
-        """The call; without a limit where `max_tokens` would not fit, which most servers refuse to be asked for."""
-        id, context_tokens = self._listed.id_of(model), self._listed.context_tokens_of(model)
-        refused = frozenset(self._refused)
-        call = completion_call(request, model=id, refused=refused, limit_tokens=limit_tokens)
+        """The call; without `max_tokens` where that is surely more than fits, which many servers refuse to be asked."""
+        context_tokens = self._listed.context_tokens_of(model)
+        write = partial(completion_call, request, model=self._listed.id_of(model), refused=frozenset(self._refused))
+        call = write(limit_tokens=limit_tokens)
         lengths = Lengths(self._guess(call, model), context_tokens)
-        total = lengths.guessed_prompt_tokens * GUESS_MARGIN + request.max_tokens
-        if limit_tokens and context_tokens is not None and total > context_tokens:
-            call = completion_call(request, model=id, refused=refused, limit_tokens=False)
+        surely = lengths.guessed_prompt_tokens * SURE if model in self._bytes_per_token else 0
+        if limit_tokens and context_tokens is not None and surely + request.max_tokens > context_tokens:
+            call = write(limit_tokens=False)
         return _Asked(call, lengths)
 
     def _guess(self, call: CompletionCall, model: str) -> int:

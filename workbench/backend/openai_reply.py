@@ -6,13 +6,13 @@ Source: OpenAI's API reference; what vLLM, llama.cpp, LM Studio and Cerebras do 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
 from workbench.backend import refusals
 from workbench.backend.context_length import Lengths, too_long
+from workbench.backend.openai_calls import ToolCalls, typed
 from workbench.backend.sse_events import LineSplitter
 from workbench.backend.stop_sequences import StopSequences
 from workbench.errors import BadReply
@@ -38,9 +38,6 @@ from workbench.reply import (
 SIGNATURE = "c2VsZi1ob3N0ZWQ="
 """Thinking needs a signature that the client sends back; nobody checks it."""
 
-MAX_CALLS = 256
-"""More tool calls than this in one reply are a Thinker gone mad."""
-
 _STOP_REASONS: dict[str, StopReason] = {
     "stop": "end_turn",
     "eos": "end_turn",
@@ -49,26 +46,6 @@ _STOP_REASONS: dict[str, StopReason] = {
     "length": "max_tokens",
     "content_filter": "refusal",
 }
-
-T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _Call:
-    """A tool call as far as it has come."""
-
-    id: str
-    name: str = ""
-    pieces: list[str] = field(default_factory=list)
-
-    def is_another(self, id: str, piece: str, *, has_index: bool) -> bool:
-        """Whether a named fragment at this call's index begins another one.
-
-        Some servers repeat id and name with every piece; others send whole calls, all with index 0 or without.
-        """
-        if id and self.id:
-            return id != self.id
-        return not has_index or bool(piece and _fault(self.name, "".join(self.pieces)) is None)
 
 
 class OpenAIReply:
@@ -92,9 +69,7 @@ class OpenAIReply:
         self._open: type[Block] | None = None
         self._blocks = 0
         self._pieces = 0
-        self._calls: dict[int, _Call] = {}
-        self._all_calls: list[_Call] = []
-        self._latest: _Call | None = None
+        self._calls = ToolCalls()
         self._finish_reason: str | None = None
         self._refused = False
         self._usage: Usage | None = None
@@ -133,9 +108,9 @@ class OpenAIReply:
         if is_error or part.get("error") or part.get("object") == "error":
             said = part.get("error") or part
             raise too_long(said, self._lengths) or refusals.from_event(said)
-        for choice in _typed(part, "choices", list)[:1]:
+        for choice in typed(part, "choices", list)[:1]:
             self._choice(choice)
-        self._count(_typed(part, "usage", dict))
+        self._count(typed(part, "usage", dict))
         if self._finish_reason and self._usage and not self.done:
             self._end()  # all is said; not every server closes
 
@@ -143,16 +118,17 @@ class OpenAIReply:
         if not self._started:
             self._started = True
             self._events.append(MessageStart(self._model))
-        delta = _typed(choice, "delta", dict)
+        delta = typed(choice, "delta", dict)
         # vLLM has called it both; where a server sends both, they say the same.
-        self._think(_typed(delta, "reasoning_content", str) or _typed(delta, "reasoning", str))
-        self._say(_typed(delta, "content", str))
-        if refusal := _typed(delta, "refusal", str):
+        self._think(typed(delta, "reasoning_content", str) or typed(delta, "reasoning", str))
+        self._say(typed(delta, "content", str))
+        if refusal := typed(delta, "refusal", str):
             self._refused = True
             self._say(refusal)
-        for fragment in _typed(delta, "tool_calls", list):
-            self._fragment(fragment)
-        if reason := _typed(choice, "finish_reason", str):
+        for fragment in typed(delta, "tool_calls", list):
+            self._pieces += 1
+            self._calls.add(fragment)
+        if reason := typed(choice, "finish_reason", str):
             self._usage = None  # a count on the way is not the last one
             self._finish_reason = reason
 
@@ -161,7 +137,7 @@ class OpenAIReply:
         if not prompt:
             return
         self.prompt_tokens = prompt
-        cached = min(prompt, _number(_typed(usage, "prompt_tokens_details", dict), "cached_tokens"))
+        cached = min(prompt, _number(typed(usage, "prompt_tokens_details", dict), "cached_tokens"))
         self._usage = Usage(prompt - cached, output or self._pieces, 0, cached)
 
     # ── text and thinking ───────────────────────────────────────────────────────────────────────────────────
@@ -213,37 +189,13 @@ class OpenAIReply:
 
     # ── tool calls ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _fragment(self, fragment: Any) -> None:
-        """Take a piece of a call: of the one at its index, of the latest where it has none, or of a new one."""
-        function = _typed(fragment, "function", dict)
-        name, id = _typed(function, "name", str), _typed(fragment, "id", str)
-        index = fragment.get("index") if isinstance(fragment.get("index"), int) else None
-        piece = _arguments(function.get("arguments"))
-        call = self._latest if index is None else self._calls.get(index)
-        if call is None or (name and call.is_another(id, piece, has_index=index is not None)):
-            call = _Call(id)
-            self._all_calls.append(call)
-            if len(self._all_calls) > MAX_CALLS:
-                raise BadReply(f"the Thinker sent more than {MAX_CALLS} tool calls in one reply")
-            if index is not None:
-                self._calls[index] = call
-        self._latest = call
-        self._pieces += 1
-        call.id, call.name = call.id or id, call.name or name
-        call.pieces.append(piece)
-
     def _tell_calls(self) -> bool:
-        """All calls as blocks; whether there are any. One that the limit cut in two is left out."""
-        told = False
-        for call in self._all_calls:
-            text = "".join(call.pieces).strip() or "{}"
-            if (fault := _fault(call.name, text)) is None:
-                self._begin(ToolUse(call.name))
-                self._events.append(InputJsonDelta(self._blocks - 1, text))
-                told = True
-            elif self._finish_reason != "length":
-                raise BadReply(fault)
-        return told
+        """All calls as blocks; whether there are any."""
+        calls = self._calls.whole(may_be_cut=self._finish_reason == "length")
+        for call in calls:
+            self._begin(ToolUse(call.name))
+            self._events.append(InputJsonDelta(self._blocks - 1, call.arguments))
+        return bool(calls)
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -264,42 +216,6 @@ class OpenAIReply:
         usage = self._usage or Usage(self.prompt_tokens or self._lengths.guessed_prompt_tokens, self._pieces)
         self._events += [MessageDelta(reason, self._stops.found, usage), MessageStop()]
         self.done = True
-
-
-def _arguments(value: Any) -> str:
-    """A piece of JSON text; some servers send the object itself."""
-    match value:
-        case None:
-            return ""
-        case str():
-            return value
-        case dict():
-            return orjson.dumps(value).decode()
-        case _:
-            raise BadReply(f"the Thinker sent tool arguments as a {type(value).__name__}, expected JSON text")
-
-
-def _fault(name: str, text: str) -> str | None:
-    """What is wrong with a call, if anything is."""
-    try:
-        is_object = isinstance(orjson.loads(text), dict)
-    except orjson.JSONDecodeError:
-        is_object = False
-    if not is_object:
-        return f"the Thinker called {name[:80]!r} with arguments that are not a JSON object: {text[:200]}"
-    return None if name else "the Thinker sent a tool call without a name"
-
-
-def _typed(part: Any, name: str, kind: type[T]) -> T:
-    """The field, empty when it is missing or null; raises `BadReply` when it is of another type."""
-    if not isinstance(part, dict):
-        raise BadReply(f"the Thinker sent a {type(part).__name__} around `{name}`, expected an object")
-    value = part.get(name)
-    if value is None:
-        return kind()
-    if not isinstance(value, kind):
-        raise BadReply(f"the Thinker sent `{name}` as a {type(value).__name__}, expected {kind.__name__}")
-    return value
 
 
 def _number(part: dict[str, Any], name: str) -> int:
