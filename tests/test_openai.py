@@ -18,6 +18,7 @@ from benchmarks.stand_ins.ollama_script import (
     Calls,
     Cut,
     End,
+    Endless,
     Fail,
     Gate,
     Raw,
@@ -287,6 +288,17 @@ def test_http_answer_becomes_our_error(refusal: Refusal, expected: type[Workbenc
     with pytest.raises(expected) as caught:
         ask(StandInOpenAI(refusal))
     assert type(caught.value) is expected
+
+
+PIECE = {"tool_calls": [{"index": 0, "function": {"name": "Write", "arguments": "x" * 1024 * 1024}}]}
+NOTHING = {"tool_calls": [{"index": 0, "function": {"name": "Write", "arguments": ""}}]}
+
+
+@pytest.mark.parametrize(("delta", "expected"), [(PIECE, BadReply), (NOTHING, ThinkerTimeout)])
+def test_endless_tool_call_comes_to_an_end(delta: dict[str, Any], expected: type[WorkbenchError]) -> None:
+    server = StandInOpenAI(Script((Endless(chunk(delta=delta).data),)))
+    with pytest.raises(expected):
+        ask(server, patience=Patience(5, 1.0, 1.0) if expected is ThinkerTimeout else Patience(5, 20, 20))
 
 
 # ── servers that take less ──────────────────────────────────────────────────────────────────────────────────

@@ -12,6 +12,9 @@ from workbench.errors import BadReply
 MAX_CALLS = 256
 """More tool calls than this in one reply are a Thinker gone mad."""
 
+MAX_CHARACTERS = 16 * 1024 * 1024
+"""Of the arguments of all calls together; they are held until the end."""
+
 T = TypeVar("T")
 
 
@@ -56,19 +59,29 @@ class ToolCalls:
         self._calls: list[ToolCall] = []
         self._at: dict[int, ToolCall] = {}
         self._latest: ToolCall | None = None
+        self._characters = 0
 
-    def add(self, fragment: Any) -> None:
-        """Take a piece of a call: of the one at its index, of the latest where it has none, or of a new one."""
+    def add(self, fragment: Any) -> bool:
+        """Take a piece of a call: of the one at its index, of the latest where it has none, or of a new one.
+
+        Returns whether it says anything. Raises `BadReply` for what is no piece of a call, or one too many.
+        """
         function = typed(fragment, "function", dict)
         name, id = typed(function, "name", str), typed(fragment, "id", str)
         index = fragment.get("index") if isinstance(fragment.get("index"), int) else None
         piece = _text(function.get("arguments"))
         call = self._latest if index is None else self._at.get(index)
-        if call is None or (name and call.is_another(id, piece, has_index=index is not None)):
+        is_new = call is None or bool(name and call.is_another(id, piece, has_index=index is not None))
+        if call is None or is_new:
             call = self._new(id, index)
         self._latest = call
         call.id, call.name = call.id or id, call.name or name
-        call.pieces.append(piece)
+        if piece:
+            call.pieces.append(piece)
+            self._characters += len(piece)
+        if self._characters > MAX_CHARACTERS:
+            raise BadReply(f"the Thinker sent tool calls of more than {MAX_CHARACTERS} characters")
+        return is_new or bool(piece)
 
     def whole(self, *, may_be_cut: bool) -> list[ToolCall]:
         """All of them; raises `BadReply` for one that makes no sense, or leaves it out when the limit cut it."""

@@ -86,6 +86,11 @@ class OpenAIReply:
             events, self._events = self._events, []
             yield from events
 
+    @property
+    def progress(self) -> int:
+        """How many pieces of text, thinking and tool calls have come."""
+        return self._pieces
+
     def finish(self) -> Iterator[Event]:
         """The end of a server that leaves out ``[DONE]``; raises `BadReply` when the reply has no end."""
         if not self.done:
@@ -126,8 +131,7 @@ class OpenAIReply:
             self._refused = True
             self._say(refusal)
         for fragment in typed(delta, "tool_calls", list):
-            self._pieces += 1
-            self._calls.add(fragment)
+            self._pieces += self._calls.add(fragment)
         if reason := typed(choice, "finish_reason", str):
             self._usage = None  # a count on the way is not the last one
             self._finish_reason = reason

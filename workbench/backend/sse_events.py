@@ -67,10 +67,11 @@ class LineSplitter:
 
 
 class EventReader:
-    """Reads one reply; `done` once it has come to its end."""
+    """Reads one reply; `done` once it has come to its end, `progress` counts its events. Implements `Reader`."""
 
     def __init__(self, *, model: str, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self.done = False
+        self.progress = 0
         self._model = model
         self._max_event_bytes = max_event_bytes
         self._lines = LineSplitter(max_line_bytes=max_event_bytes)
@@ -88,7 +89,9 @@ class EventReader:
                 self._data += value.removeprefix(b" ") + b"\n"
                 self._check()
             elif not line and self._data:
-                yield from self._dispatch()
+                for event in self._dispatch():
+                    self.progress += 1
+                    yield event
 
     def finish(self) -> Iterator[Event]:
         """Say that no more bytes will come; raises `BadReply` when the reply has no end."""

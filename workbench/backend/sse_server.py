@@ -25,6 +25,10 @@ class Reader(Protocol):
     def done(self) -> bool:
         """Whether the reply has come to its end."""
 
+    @property
+    def progress(self) -> int:
+        """Grows with everything that is said, also with what is held back; signs of life do not count."""
+
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """The events that this chunk completes; raises what the server's own error event stands for."""
 
@@ -43,8 +47,8 @@ class Refusal(Protocol):
 class Patience:
     """How long to wait, in seconds.
 
-    `first_event_s` runs from the request to the first event of the reply, pings aside, and again from each event to
-    the next: a server that pings for ever comes to an end. `idle_s` is the longest silence after the first event.
+    `first_event_s` runs from the request to the first event of the reply, pings aside, and again from each piece of it
+    to the next: a server that pings for ever comes to an end. `idle_s` is the longest silence after the first event.
     """
 
     connect_s: float
@@ -102,14 +106,16 @@ class SseServer:
             async with contextlib.aclosing(response):
                 await self._check_is_stream(response)
                 chunks = response.aiter_bytes()
-                begun = False
+                begun, progress = False, 0
                 while (chunk := await self._next(chunks, deadline_s, begun=begun)) is not None:
                     for event in reader.feed(chunk):
                         begun = True
-                        deadline_s = self._now_s + self._patience.first_event_s
                         yield event
                     if reader.done:
                         return
+                    if reader.progress > progress:
+                        progress = reader.progress
+                        deadline_s = self._now_s + self._patience.first_event_s
         for event in reader.finish():
             yield event
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from workbench.backend.backend import Model
 from workbench.backend.pool import Pool
 from workbench.cache.question import Question
-from workbench.reply import Collector, Event, Reply
+from workbench.errors import BadReply
+from workbench.proxy.flight import REPLY_MAX_BYTES
+from workbench.reply import Collector, Event, Reply, size_bytes
 
 AT_ONCE = 2
 """How many questions are put to Thinkers at a time."""
@@ -55,8 +57,11 @@ class Asker:
 
 
 async def _collected(events: AsyncGenerator[Event, None]) -> Reply:
-    collector = Collector()
+    collector, size = Collector(), 0
     async with aclosing(events):
         async for event in events:
             collector.feed(event)
+            size += size_bytes(event)
+            if size > REPLY_MAX_BYTES:
+                raise BadReply(f"the Thinker's reply has more than {REPLY_MAX_BYTES} bytes")
     return collector.reply()
