@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ from workbench.reply import Thinking as ReplyThinking
 PATIENT = Timeouts(5, 60, 60)
 STOP = "END"
 MIB = 1024 * 1024
+SCHEMES = ["ollama", "openai", "anthropic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,7 +418,7 @@ def test_signs_of_life_without_a_reply_come_to_an_end(kind: Kind) -> None:
     assert isinstance(error, ThinkerTimeout)
 
 
-@pytest.mark.parametrize("scheme", ["ollama", "openai", "anthropic"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_thinker_that_is_not_there_is_unavailable_and_opening_it_is_no_error(scheme: str) -> None:
     async def story() -> None:
         with listen() as bound:  # bound, but it does not listen
@@ -426,6 +428,42 @@ def test_thinker_that_is_not_there_is_unavailable_and_opening_it_is_no_error(sch
                     await backend.models()
                 with pytest.raises(ThinkerUnavailable, match=str(port)):
                     await anext(backend.stream(request(), model="m"))
+
+    asyncio.run(story())
+
+
+LISTS = {
+    "HTML": (b"<html>hello</html>", 1, BadReply),
+    "half of it": (b'{"data": [{"id": "m', 1, BadReply),
+    "something else": (b'{"models": 7, "data": 7}', 1, BadReply),
+    "invalid UTF-8": (b'{"data": [{"id": "\xff"}], "models": [{"model": "\xff"}]}', 1, BadReply),
+    "50 MB": (b" " * MIB, 50, BadReply),
+    "no end": (b" ", None, BackendError),
+    "nothing": (b"", None, ThinkerTimeout),
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("name", LISTS)
+def test_list_of_models_that_makes_no_sense_is_a_typed_error_in_bounded_time(scheme: str, name: str) -> None:
+    chunk, times, expected = LISTS[name]
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for _ in itertools.repeat(None) if times is None else range(times):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def story() -> None:
+        with serve_in_thread(answer) as url:
+            limits = Timeouts(0.5 if times is None else 5, 60, 60)
+            async with opened(backend_at(f"{scheme}+{url}", limits)) as backend:
+                with pytest.raises(expected):
+                    await backend.models()
 
     asyncio.run(story())
 

@@ -36,7 +36,34 @@ BYTES_PER_TOKEN = 4.0
 DRAIN_LIMIT_S = 1.0
 """How long the end of a body may take after ``done``; then the connection is given up instead of kept."""
 
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""Of a list of models, or of what is told about one."""
+
 T = TypeVar("T")
+
+
+class _Limited(httpx.AsyncByteStream):
+    """A body that may not be longer than `MAX_ANSWER_BYTES`: the package reads the others whole."""
+
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in self._stream:
+            size += len(chunk)
+            if size > MAX_ANSWER_BYTES:
+                raise BadReply(f"Ollama sent an answer of more than {MAX_ANSWER_BYTES} bytes")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _limit(response: httpx.Response) -> None:
+    is_read_whole = response.request.url.path.endswith(("/api/tags", "/api/show", "/api/ps"))
+    if is_read_whole and isinstance(response.stream, httpx.AsyncByteStream):
+        response.stream = _Limited(response.stream)
 
 
 class _Client(ollama.AsyncClient):
@@ -232,6 +259,7 @@ def _client(host: str, *, connect_timeout_s: float, headers: dict[str, str]) -> 
             # A reverse proxy that compresses would hold lines back.
             headers={"accept-encoding": "identity"},
             trust_env=False,  # only `settings` reads the environment
+            event_hooks={"response": [_limit]},
         )
     except (httpx.InvalidURL, ValueError) as error:
         raise ConfigurationError(f"{host!r} is no address of an Ollama server, expected http://host:11434") from error

@@ -92,11 +92,16 @@ class SseServer:
             self._client = None
 
     async def get(self, path: str, *, refusal: Refusal) -> bytes:
-        """A short answer's body, cut at `MAX_ANSWER_BYTES`."""
+        """A short answer's body, cut at `MAX_ANSWER_BYTES`; whoever lives gives it within the time to connect."""
+        within_s = self._patience.connect_s
         with self._faults():
-            response = await self._send("GET", path, None, refusal, within_s=self._patience.idle_s)
-            async with contextlib.aclosing(response):
-                return await self._whole(response)
+            try:
+                async with asyncio.timeout(within_s):
+                    response = await self._send("GET", path, None, refusal, within_s=within_s)
+                    async with contextlib.aclosing(response):
+                        return await self._whole(response)
+            except TimeoutError:
+                raise ThinkerTimeout(f"{self.url} did not answer {path} in {within_s:g} s") from None
 
     async def events(self, path: str, body: bytes, *, reader: Reader, refusal: Refusal) -> AsyncGenerator[Event, None]:
         """The reply's events as they come; closing the iterator closes the connection at once."""
