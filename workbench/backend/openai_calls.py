@@ -28,8 +28,9 @@ class ToolCall:
 
     @property
     def arguments(self) -> str:
-        """Their JSON text so far."""
-        return "".join(self.pieces).strip() or "{}"
+        """Their JSON text so far; some servers say nothing, or null, where there are none."""
+        text = "".join(self.pieces).strip()
+        return text if text not in ("", "null") else "{}"
 
     @property
     def fault(self) -> str | None:
