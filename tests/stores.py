@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import hashlib
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from benchmarks.stand_ins.redis import RedisMissing, RedisServer
 from workbench.cache.memory_store import MemoryStore
+from workbench.cache.redis_link import RedisOptions
+from workbench.cache.redis_store import RedisLimits, RedisStore
 from workbench.cache.sqlite_store import SqliteStore
 from workbench.cache.store import Entry, Neighbour, Store, Vector
 
@@ -28,11 +36,38 @@ class Clock:
         return self.now_s
 
 
+@functools.cache
+def redis_server() -> RedisServer:
+    """One for all tests of the session; they are skipped where its packages are missing."""
+    folder = Path(tempfile.mkdtemp(prefix="redis-"))
+    server = RedisServer(folder)
+    try:
+        server.start()
+    except RedisMissing as error:
+        shutil.rmtree(folder)
+        pytest.skip(str(error))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(server.kill)
+    return server
+
+
+def redis_store(folder: Path, max_bytes: int, clock: Clock) -> RedisStore:
+    """Who names the same folder shares the entries. With exact vectors, and patience with a busy machine."""
+    return RedisStore(
+        RedisOptions(redis_server().url, lost_s=10.0),
+        limits=RedisLimits(max_bytes=max_bytes, entry_max_bytes=LARGE_BYTES),
+        vectors="float32",
+        namespace=hashlib.sha256(str(folder).encode()).hexdigest()[:16],
+        clock=clock,
+    )
+
+
 MakeStore = Callable[[Path, int, Clock], Store]
 
 STORES: dict[str, MakeStore] = {
     "memory": lambda _folder, max_bytes, clock: MemoryStore(max_bytes=max_bytes, clock=clock),
     "sqlite": lambda folder, max_bytes, clock: SqliteStore(folder / "cache.db", max_bytes=max_bytes, clock=clock),
+    "redis": redis_store,
 }
 
 

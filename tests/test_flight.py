@@ -18,6 +18,7 @@ class ScriptedCall:
     """A call that yields events as far as it is let, then ends or fails; counts how it ended."""
 
     thinker = "scripted:"
+    followed = False
 
     def __init__(self, events: list[Event], *, error: BackendError | None = None) -> None:
         self.script = events

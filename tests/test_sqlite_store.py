@@ -296,7 +296,7 @@ def test_whoever_missed_too_much_reads_everything_anew(tmp_path: Path) -> None:
                     " INSERT INTO changes (seq, tenant, digest) SELECT i + 1000, 'u', 'x' FROM n"
                 )
                 assert raw.execute("SELECT COUNT(*) FROM changes").fetchone() == (10_000,)
-            assert await store.changes() == {("t", digest_of(name)) for name in "abc"}
+            assert await store.changes() == frozenset(("t", digest_of(name)) for name in "abc")
             assert names(await store.nearest("t", "s", pointing(0.0), k=5), *"abc") == ["c", "b"]
             assert await store.changes() == frozenset()
 
@@ -363,7 +363,7 @@ def test_a_file_deleted_while_in_use_is_made_anew(tmp_path: Path) -> None:
             remove_files(path.parent)
             path.parent.rmdir()
             assert await store.get("t", digest_of("old")) is None
-            assert await store.changes() == {("t", digest_of("old"))}
+            assert await store.changes() == frozenset([("t", digest_of("old"))])
             assert await store.nearest("t", "s", pointing(0.0), k=5) == []
             await store.put("t", entry("new", angle=0.0))
         async with opened(SqliteStore(path, clock=Clock())) as store:

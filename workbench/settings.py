@@ -89,6 +89,15 @@ class Settings(BaseSettings):
     ttl_s: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
     store_max_bytes: Annotated[int, Field(ge=MIB)] = 2048 * MIB
     memory_max_bytes: Annotated[int, Field(ge=0)] = 64 * MIB
+    store_secret: SecretStr = SecretStr("")
+    store_ca: Path | None = None
+    store_lost_s: Annotated[float, Field(gt=0)] = 0.05
+    store_connections: Annotated[int, Field(ge=1)] = 32
+    store_vectors: Literal["float16", "float32"] = "float16"
+    entry_max_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
+    hnsw_m: Annotated[int, Field(ge=2, le=512)] = 16
+    hnsw_ef_construction: Annotated[int, Field(ge=8, le=4096)] = 200
+    hnsw_ef: Annotated[int, Field(ge=64, le=4096)] = 128
     cache_timeout_s: Annotated[float, Field(gt=0)] = 2.0
     body_max_bytes: Annotated[int, Field(ge=1024)] = 32 * MIB
 

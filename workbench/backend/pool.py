@@ -68,6 +68,7 @@ class Call:
 
     def __init__(self, pool: Pool, request: MessagesRequest, model: Model, *, idle_s: float | None = None) -> None:
         self.thinker = ""
+        self.followed = False
         self._idle_s = idle_s
         self._pool = pool
         self._request = request

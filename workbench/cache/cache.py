@@ -14,6 +14,7 @@ from typing import Literal
 
 from workbench.cache.admission import ALL, first_reason, holds_secret
 from workbench.cache.audit import Permission
+from workbench.cache.memory_store import MemoryStore
 from workbench.cache.policy import Policy, Refuse, Serve, Weighed
 from workbench.cache.question import Question
 from workbench.cache.seams import AsyncEmbedder, AsyncVerifier, Permits
@@ -76,7 +77,7 @@ class SemanticCache:
         self,
         store: Store,
         *,
-        memory: Store | None,
+        memory: MemoryStore | None,
         embedder: AsyncEmbedder | None,
         verifier: AsyncVerifier | None = None,
         permits: Permits | None = None,
@@ -114,9 +115,9 @@ class SemanticCache:
             return Bypass("cache-fault")
 
     async def insert(
-        self, tenant: str, question: Question, payload: bytes, *, model: str, by_meaning: bool
+        self, tenant: str, question: Question, payload: bytes, *, model: str, by_meaning: bool, tokens: int = 0
     ) -> Entry | None:
-        """Store a reply, to be served by meaning only if `by_meaning`.
+        """Store a reply that took so many `tokens` to write, to be served by meaning only if `by_meaning`.
 
         None when the question holds a secret, or the store failed.
         """
@@ -137,6 +138,7 @@ class SemanticCache:
             text=question.text or "",
             turns=question.turns if meant else (),
             vector=vector,
+            tokens=tokens,
         )
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -270,7 +272,13 @@ class SemanticCache:
         if now - self._changes_at < CHANGES_EVERY_S:
             return
         self._changes_at = now
-        for tenant, digest in await self.store.changes():
+        changed = await self.store.changes()
+        if changed is None:
+            self._generation += 1
+            if self._memory:
+                self._memory.clear()
+            return
+        for tenant, digest in changed:
             await self._forget(tenant, digest[:16])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush, nlargest
 
-from workbench.cache.store import Entry, Neighbour, State, StoreStats, Vector
+from workbench.cache.store import Entry, Health, Neighbour, State, StoreStats, Vector
 from workbench.cache.vectors import VectorIndex, check_vector
 
 
@@ -30,6 +30,7 @@ class MemoryStore:
     url = "memory:"
 
     def __init__(self, *, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
+        self.health = Health()
         self._max_bytes = max_bytes
         self._clock = clock
         self._seq = 0
@@ -147,6 +148,11 @@ class MemoryStore:
     async def changes(self) -> frozenset[tuple[str, str]]:
         """Nothing: no other process sees this memory."""
         return frozenset()
+
+    def clear(self) -> None:
+        """Forget all entries: as a tier in front of a store that no longer tells what changed."""
+        for key in list(self._held):
+            self._remove(key)
 
     async def state(self, tenant: str, name: str) -> State | None:
         """What was last set under this name."""

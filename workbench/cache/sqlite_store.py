@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from workbench.cache.sqlite_file import SqliteFile
-from workbench.cache.store import Entry, Neighbour, State, StoreStats, Vector
+from workbench.cache.store import Entry, Health, Neighbour, State, StoreStats, Vector
 from workbench.errors import StoreError, StoreUnusable
 
 T = TypeVar("T")
@@ -42,6 +42,7 @@ class SqliteStore:
         fingerprint: str = "",
     ) -> None:
         self.url = url or f"sqlite:///{path}"
+        self.health = Health()
         self._file = SqliteFile(Path(path), max_bytes=max_bytes, clock=clock, fingerprint=fingerprint)
         self._thread: ThreadPoolExecutor | None = None
         self._touched: dict[tuple[str, str], None] = {}  # in order of their last use, not yet told to the file

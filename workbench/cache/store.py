@@ -6,8 +6,9 @@ memory, within a limit in bytes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -24,7 +25,8 @@ class Entry:
     `digest`, `scope` and `outer_scope` are hex SHA-256 of the canonical request, of the same without the
     question, and of the same without any turn's text. `scope` is empty when the entry may only be served for an
     identical request; with a scope and a text but no `vector` it is pending: it will be embedded when somebody asks
-    in its scope again. Times are Unix seconds; `expires_s` is absolute and never slides.
+    in its scope again. Times are Unix seconds; `expires_s` is absolute and never slides. `tokens` is what a Thinker
+    writes where this is not served; a store that has to choose keeps those that save most, and may forget it.
     """
 
     digest: str
@@ -37,6 +39,7 @@ class Entry:
     text: str = ""
     turns: tuple[str, ...] = ()
     vector: Vector | None = None
+    tokens: int = 0
 
     @property
     def id(self) -> str:
@@ -81,6 +84,14 @@ class StoreStats:
     max_bytes: int
 
 
+@dataclass(slots=True)
+class Health:
+    """How a store does: why it cannot be asked now ("" while it can), and what went wrong how often, by kind."""
+
+    down: str = ""
+    counts: Counter[str] = field(default_factory=Counter)
+
+
 class Store(Protocol):
     """Entries by tenant and digest, and by meaning within a scope. Expired entries are never returned.
 
@@ -89,6 +100,9 @@ class Store(Protocol):
 
     url: str
     """The address as the user gave it, without secrets."""
+
+    health: Health
+    """How it does; reading it costs nothing."""
 
     async def open(self) -> None:
         """Make it ready; raises `StoreUnusable` when the file is unreadable or from a newer version."""
@@ -142,11 +156,11 @@ class Store(Protocol):
     async def stats(self) -> StoreStats:
         """How full it is."""
 
-    async def changes(self) -> frozenset[tuple[str, str]]:
+    async def changes(self) -> frozenset[tuple[str, str]] | None:
         """(tenant, digest) of every entry that ANOTHER process replaced, removed or withdrew since the last call.
 
-        One that it gave a vector may be among them. A memory tier in front of the store drops these; asked at most
-        every half second.
+        One that it gave a vector may be among them. None when it cannot be known: any entry may. A memory tier in
+        front of the store drops these; asked at most every half second.
         """
 
     async def state(self, tenant: str, name: str) -> State | None:

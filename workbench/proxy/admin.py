@@ -10,8 +10,8 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workbench.cache.policy import Refuse, Serve
-from workbench.cache.store import Entry, Vector
-from workbench.errors import InvalidRequest, NotFound
+from workbench.cache.store import Entry, StoreStats, Vector
+from workbench.errors import InvalidRequest, NotFound, StoreError
 from workbench.proxy import payload
 from workbench.proxy.auditing import Auditor, next_cut
 from workbench.proxy.auth import Caller
@@ -38,9 +38,15 @@ EXPLAIN_MAX_BYTES = 64 * 1024
 @router.get("/metrics")
 async def metrics(admin: Admin, serving: Serving) -> Response:
     """Prometheus' text format."""
-    store = await serving.cache.store.stats()
+    try:
+        store = await serving.cache.store.stats()
+    except StoreError:  # the other figures matter most just then
+        store = StoreStats(0, 0, 0)
+    health = serving.cache.store.health
     body = serving.telemetry.metrics(
         serving.auditor.audits.standings if serving.auditor else {},
+        health.counts,
+        store_up=not health.down,
         flights=serving.flights.calls,
         readers=serving.flights.readers,
         entries=store.entries,

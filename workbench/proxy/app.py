@@ -27,6 +27,9 @@ from workbench.cache.embedder import Embedder, EmbeddingService
 from workbench.cache.memory_store import MemoryStore
 from workbench.cache.model_folder import minilm_folder
 from workbench.cache.policy import Policy, load_policy
+from workbench.cache.redis_index import HnswOptions
+from workbench.cache.redis_link import RedisOptions
+from workbench.cache.redis_store import RedisLimits, RedisStore
 from workbench.cache.sqlite_store import SqliteStore
 from workbench.cache.store import Store
 from workbench.cache.verifier import Verifier, VerifyingService
@@ -128,7 +131,15 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
         embedder_name=embedding.embedder.card.name if embedding else "",
         semantic=settings.semantic_of,
         flights=flights,
-        exchanger=Exchanger(cache, pool, flights, tokens, semantic=settings.semantic_of, auditor=auditor),
+        exchanger=Exchanger(
+            cache,
+            pool,
+            flights,
+            tokens,
+            semantic=settings.semantic_of,
+            auditor=auditor,
+            claims=store.claims if isinstance(store, RedisStore) else None,
+        ),
         auditor=auditor,
         tokens=tokens,
         telemetry=telemetry,
@@ -192,7 +203,22 @@ def _store(settings: Settings, *, fingerprint: str) -> Store:
     if scheme == "sqlite" and rest.startswith("///") and rest != "///":
         path = Path(rest.removeprefix("///")).expanduser()
         return SqliteStore(path, max_bytes=settings.store_max_bytes, fingerprint=fingerprint)
-    raise ConfigurationError(f"store {settings.store!r} makes no sense; accepted is sqlite:///path or memory:")
+    if scheme in ("redis", "rediss"):
+        return _redis_store(settings, fingerprint=fingerprint)
+    raise ConfigurationError(
+        f"store {settings.store!r} makes no sense; accepted is sqlite:///path, memory:, redis://host or rediss://host"
+    )
+
+
+def _redis_store(settings: Settings, *, fingerprint: str) -> RedisStore:
+    return RedisStore(
+        RedisOptions(settings.store, settings.store_lost_s, settings.store_connections, settings.store_ca),
+        limits=RedisLimits(settings.store_max_bytes, settings.entry_max_bytes),
+        hnsw=HnswOptions(settings.hnsw_m, settings.hnsw_ef_construction, settings.hnsw_ef),
+        vectors=settings.store_vectors,
+        fingerprint=fingerprint,
+        secret=settings.store_secret.get_secret_value().encode(),
+    )
 
 
 async def _backends(settings: Settings) -> list[Backend]:

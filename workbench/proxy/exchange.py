@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -16,13 +16,14 @@ from workbench.backend.pool import Pool
 from workbench.cache.cache import Bypass, Hit, Miss, Semantic, SemanticCache
 from workbench.cache.policy import Refuse, Serve
 from workbench.cache.question import Question, question
-from workbench.errors import NotFound
+from workbench.errors import NotFound, StoreError
 from workbench.messages import MessagesRequest, parse_request
 from workbench.proxy import payload
 from workbench.proxy.asker import Asked
 from workbench.proxy.auditing import Auditor
 from workbench.proxy.auth import Caller
-from workbench.proxy.flight import Call, Finish, Flights, Reader
+from workbench.proxy.flight import Call, Flights, Reader
+from workbench.proxy.shared_flight import Claims, SharedCall
 from workbench.proxy.telemetry import Content, Exchange
 from workbench.proxy.tokens import TokenCounter
 from workbench.reply import Reply
@@ -81,6 +82,7 @@ class Exchanger:
         *,
         semantic: Callable[[str], Semantic],
         auditor: Auditor | None = None,
+        claims: Claims | None = None,
     ) -> None:
         self._cache = cache
         self._pool = pool
@@ -88,6 +90,7 @@ class Exchanger:
         self._tokens = tokens
         self._semantic = semantic
         self._auditor = auditor
+        self._claims = claims
 
     async def answer(self, incoming: Incoming, exchange: Exchange) -> Answer:
         """Answer one request and note in `exchange` how; raises `RequestError` and `BackendError`."""
@@ -153,32 +156,59 @@ class Exchanger:
             return None
 
     def _fly(self, found: Miss | Bypass, asked: Asked, exchange: Exchange) -> Live:
-        def call() -> Call:
-            return self._pool.call(asked.question.request, asked.model)
-
+        call = self._pool.call(asked.question.request, asked.model)  # nothing is sent before its events are read
         finish = self._finish(found, asked)
+
+        async def finish_alone(reply: Reply) -> None:
+            await finish(reply)
+
         if found.reason in CONTROLS:  # the client wants an answer of its own
-            return Live(self._flights.alone(call(), finish))
+            return Live(self._flights.alone(call, finish_alone))
+        key = (asked.tenant, asked.question.digest)
         # Also when the cache failed: that is no reason to ask a Thinker the same thing many times at once.
-        reader, exchange.shared = self._flights.join((asked.tenant, asked.question.digest), call, finish)
+        if self._claims:
+            shared = self._share(call, self._claims, asked, finish)
+            reader, exchange.shared = self._flights.join(key, lambda: shared, shared.finish, on_end=shared.over)
+        else:
+            reader, exchange.shared = self._flights.join(key, lambda: call, finish_alone)
         if exchange.shared:
             exchange.reason = "shared-flight"
         return Live(reader)
 
-    def _finish(self, found: Miss | Bypass, asked: Asked) -> Finish:
+    def _share(
+        self, call: Call, claims: Claims, asked: Asked, finish: Callable[[Reply], Awaitable[bool]]
+    ) -> SharedCall:
+        async def read() -> Reply | None:
+            try:
+                entry = await self._cache.store.get(asked.tenant, asked.question.digest)
+                return payload.decode(entry.payload) if entry else None
+            except (StoreError, payload.UnreadablePayload):
+                return None
+
+        return SharedCall(call, claims, tenant=asked.tenant, digest=asked.question.digest, read=read, finish=finish)
+
+    def _finish(self, found: Miss | Bypass, asked: Asked) -> Callable[[Reply], Awaitable[bool]]:
+        """What is done with a complete reply; it tells whether the reply was stored."""
         store = isinstance(found, Miss) or found.store
         asks = asked.question
 
-        async def finish(reply: Reply) -> None:
+        async def finish(reply: Reply) -> bool:
+            entry = None
             if reply.stop_reason != "stop_sequence":  # then the usage may be a guess: the call was cut short
                 self._tokens.learn(reply.model, asks.request, reply.usage.prompt_tokens)
             if store and payload.is_storable(reply):
                 by_meaning = payload.is_servable_by_meaning(reply)
-                await self._cache.insert(
-                    asked.tenant, asks, payload.encode(reply), model=reply.model, by_meaning=by_meaning
+                entry = await self._cache.insert(
+                    asked.tenant,
+                    asks,
+                    payload.encode(reply),
+                    model=reply.model,
+                    by_meaning=by_meaning,
+                    tokens=reply.usage.output_tokens,
                 )
             if self._auditor and isinstance(found, Miss):
                 self._auditor.answered(asked, found, reply)
+            return entry is not None
 
         return finish
 

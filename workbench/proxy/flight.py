@@ -19,9 +19,18 @@ log = logging.getLogger(__name__)
 
 
 class Call(Protocol):
-    """One upstream call; `thinker` names who answers it, once that is known."""
+    """One upstream call; `thinker` names who answers it, once that is known.
 
-    thinker: str
+    `followed` is whether another process made it, and this is only its reply.
+    """
+
+    @property
+    def thinker(self) -> str:
+        """See above."""
+
+    @property
+    def followed(self) -> bool:
+        """See above."""
 
     def events(self) -> AsyncGenerator[Event, None]:
         """The reply's events as they come."""
@@ -228,26 +237,35 @@ class Flights:
         for flight in list(self._all):
             flight.cancel()
 
-    def join(self, key: Key, call: Callable[[], Call], finish: Finish) -> tuple[Reader, bool]:
-        """A reader of this key's flight, and whether somebody else's was joined."""
+    def join(
+        self, key: Key, call: Callable[[], Call], finish: Finish, *, on_end: Callable[[], None] | None = None
+    ) -> tuple[Reader, bool]:
+        """A reader of this key's flight, and whether somebody else's was joined.
+
+        `on_end` is called when a flight of our own is over, however it ended.
+        """
         flight = self._flights.get(key)
         if flight and not flight.is_over and not flight.is_abandoned:
             return flight.reader(), True
-        return self._take_off(call(), finish, key), False
+        return self._take_off(call(), finish, key, on_end), False
 
     def alone(self, call: Call, finish: Finish) -> Reader:
         """A reader of a flight that nobody else may join."""
         return self._take_off(call, finish, None)
 
-    def _take_off(self, call: Call, finish: Finish, key: Key | None) -> Reader:
+    def _take_off(
+        self, call: Call, finish: Finish, key: Key | None, on_end: Callable[[], None] | None = None
+    ) -> Reader:
         flight = Flight(call, finish)
         self._all.add(flight)
         if key:
             self._flights[key] = flight
-        flight.launch(self._tasks, lambda: self._land(flight, key))
+        flight.launch(self._tasks, lambda: self._land(flight, key, on_end))
         return flight.reader()
 
-    def _land(self, flight: Flight, key: Key | None) -> None:
+    def _land(self, flight: Flight, key: Key | None, on_end: Callable[[], None] | None) -> None:
+        if on_end:
+            on_end()
         self._all.discard(flight)
         if key and self._flights.get(key) is flight:
             del self._flights[key]

@@ -84,6 +84,8 @@ class LiveResponse(Response):
 
     def _head(self) -> dict[str, str]:
         self._exchange.thinker = self._reader.flight.call.thinker
+        if self._reader.flight.call.followed:
+            self._exchange.shared, self._exchange.reason = True, "shared-flight"
         self._exchange.mark("first_byte")
         return self._exchange.headers
 

@@ -170,11 +170,17 @@ async def healthz() -> Response:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Whether it can answer: some Thinker has a model."""
+    """Whether it can answer: some Thinker has a model. A store that is down is told, and no reason not to be ready."""
     pool = services(request).pool
     up = sum(thinker.error is None and bool(thinker.models) for thinker in pool.thinkers)
     why = "ready" if up else f"no Thinker has a model: {pool.why_not}"
-    status = {"status": why, "thinkers_up": up, "thinkers": len(pool.thinkers)}
+    store = services(request).cache.store.health.down
+    status = {
+        "status": why,
+        "thinkers_up": up,
+        "thinkers": len(pool.thinkers),
+        "store": f"down: {store}" if store else "up",
+    }
     return JSONResponse(status, 200 if up else 503)
 
 

@@ -136,6 +136,9 @@ class Telemetry:
         self._audit_rate = Gauge(
             "workbench_audit_rate", "Bounds of the false-hit rate.", ["tenant", "bound"], registry=self._registry
         )
+        self._store_faults = Gauge(
+            "workbench_store_faults", "What went wrong with the store.", ["kind"], registry=self._registry
+        )
         self._gauges = {
             name: Gauge(f"workbench_{name}", about, registry=self._registry)
             for name, about in (
@@ -143,6 +146,7 @@ class Telemetry:
                 ("readers", "Clients that wait for them."),
                 ("entries", "Entries stored."),
                 ("store_bytes", "Bytes stored."),
+                ("store_up", "Whether the store is asked."),
                 ("thinkers_up", "Thinkers that answer."),
                 ("audit_waiting", "Observations of the audit that wait for their turn."),
             )
@@ -216,8 +220,13 @@ class Telemetry:
             "audit": dict(self._audit),
         }
 
-    def metrics(self, standings: Mapping[str, Standing], **gauges: float) -> bytes:
-        """Everything in Prometheus' text format; `gauges` are read now, and so are the tenants' `standings`."""
+    def metrics(self, standings: Mapping[str, Standing], faults: Mapping[str, int], **gauges: float) -> bytes:
+        """Everything in Prometheus' text format.
+
+        `gauges` are read now, and so are the tenants' `standings` and the store's `faults` by kind.
+        """
+        for kind, count in faults.items():
+            self._store_faults.labels(kind).set(count)
         for tenant, standing in standings.items():
             for mode in get_args(Mode):
                 self._audit_mode.labels(tenant, mode).set(mode == standing.mode)

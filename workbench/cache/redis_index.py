@@ -1,0 +1,151 @@
+"""The server's own vector index: one for each embedder, dimension and format, made when its first vector comes.
+
+HNSW; a scope is a TAG. Of small scopes Redis compares every vector, of large ones it walks the graph in batches: it
+chooses by the share of entries that the scope has (https://redis.io/docs/latest/develop/ai/search-and-query/vectors/).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from workbench.cache.redis_codec import FIELDS, VectorFormat, blob_of, vector_field
+from workbench.cache.redis_keys import Keys
+from workbench.cache.redis_link import RedisLink, StoreRefused
+from workbench.cache.store import Vector
+from workbench.errors import StoreError, StoreUnusable
+
+log = logging.getLogger(__name__)
+
+FLOAT16_SINCE = 21_000
+"""The search module's number (2.10) that first takes vectors of two bytes."""
+
+TRIES, AGAIN_S = 4, 0.005
+"""A small index is built in a few milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class HnswOptions:
+    """Links of each vector, and how many candidates are kept when one is added and when one is looked for."""
+
+    m: int = 16
+    ef_construction: int = 200
+    ef: int = 128
+
+
+class VectorIndexes:
+    """The indexes of one embedder. `kind` is what its vectors are stored as, once `open` has asked the server."""
+
+    def __init__(
+        self, link: RedisLink, keys: Keys, *, fingerprint: str, kind: VectorFormat, options: HnswOptions
+    ) -> None:
+        self.kind: VectorFormat = kind
+        self._link = link
+        self._keys = keys
+        self._fingerprint = fingerprint
+        self._options = options
+        self._ready: set[int] = set()
+
+    async def open(self) -> None:
+        """Whether the server can search; raises `StoreUnusable`."""
+        info = _lines(await self._link.command("INFO", "server", patient=True))
+        found = await self._link.command("COMMAND", "INFO", "FT.SEARCH", patient=True)
+        if not any(found):
+            raise StoreUnusable(
+                f"store {self._link.url}: Redis {info.get('redis_version', '?')} has no vector search (FT.SEARCH); "
+                "use Redis 8 or newer, Redis Cloud, or Redis 7 with the search module 2.10"
+            )
+        try:
+            modules = await self._link.command("MODULE", "LIST", patient=True)
+        except StoreRefused:  # some providers do not tell; they are up to date
+            return
+        if (version := _search_version(modules)) and version < FLOAT16_SINCE:
+            self.kind = "float32"
+
+    def forget(self) -> None:
+        """The server may have lost them, or may be building them: look again before the next use."""
+        self._ready.clear()
+
+    def field(self, dimension: int) -> str:
+        """Where a hash holds vectors of this dimension."""
+        return vector_field(self._fingerprint, dimension, self.kind)
+
+    async def ensure(self, dimension: int) -> None:
+        """Make it if there is none; raises `StoreError` while it is not complete."""
+        for _ in range(TRIES):
+            await self.make(dimension)
+            if dimension in self._ready:
+                return
+            await asyncio.sleep(AGAIN_S)
+        raise StoreError(f"the store {self._link.url} is still building its index")
+
+    async def make(self, dimension: int) -> None:
+        """Make it if there is none, complete or not."""
+        if dimension not in self._ready and await self._is_complete(dimension):
+            self._ready.add(dimension)
+
+    async def nearest(self, scope: str, vector: Vector, *, k: int) -> list[list[bytes]]:
+        """Fields and values of about `k` entries of this scope, in no order."""
+        await self.ensure(vector.size)
+        field, blob = self.field(vector.size), blob_of(vector, self.kind)
+        try:
+            _, *found = await self._link.command(
+                "FT.SEARCH", self._name(vector.size), f"(@s:{{{scope}}})=>[KNN $k @v $b EF_RUNTIME $ef]",
+                "PARAMS", 6, "k", k, "b", blob, "ef", max(self._options.ef, k),
+                "RETURN", len(FIELDS) + 1, *FIELDS, field, "LIMIT", 0, k, "DIALECT", 2,
+            )  # fmt: skip
+        except StoreRefused:
+            self.forget()  # it was dropped, perhaps with everything else
+            raise
+        return [fields for fields in found[1::2] if fields]
+
+    def _name(self, dimension: int) -> str:
+        return f"{self._keys.prefix}:{self.field(dimension)}"
+
+    async def _is_complete(self, dimension: int) -> bool:
+        try:
+            info = await self._link.command("FT.INFO", self._name(dimension))
+        except StoreRefused:
+            await self._create(dimension)
+            info = await self._link.command("FT.INFO", self._name(dimension))
+        told = dict(zip(info[::2], info[1::2], strict=True))
+        return float(told[b"percent_indexed"]) >= 1 and not int(told.get(b"indexing", 0))
+
+    async def _create(self, dimension: int) -> None:
+        options = self._options
+        try:
+            await self._link.command(
+                "FT.CREATE", self._name(dimension), "ON", "HASH", "PREFIX", 1, self._keys.entries,
+                "STOPWORDS", 0, "SCHEMA", "s", "TAG", "n", "TAG", "O", "TAG",
+                self.field(dimension), "AS", "v", "VECTOR", "HNSW", 12,
+                "TYPE", self.kind.upper(), "DIM", dimension, "DISTANCE_METRIC", "IP",
+                "M", options.m, "EF_CONSTRUCTION", options.ef_construction, "EF_RUNTIME", options.ef,
+            )  # fmt: skip
+        except StoreRefused as error:
+            if "exists" not in str(error):  # another process was faster
+                raise
+        log.info("store.index_made name=%s", self._name(dimension))
+
+
+def cosines(vectors: list[Vector], vector: Vector) -> list[float]:
+    """As every store reckons them: in float64, so that equal rows come out equal."""
+    if not vectors:
+        return []
+    found: list[float] = (np.stack(vectors) * vector.astype(np.float64)).sum(axis=1).tolist()
+    return [min(max(similarity, -1.0), 1.0) for similarity in found]
+
+
+def _lines(info: bytes) -> dict[str, str]:
+    return dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
+
+
+def _search_version(modules: list[list[Any]]) -> int | None:
+    for module in modules:
+        told = dict(zip(module[::2], module[1::2], strict=True))
+        if told.get(b"name") in (b"search", b"searchlight"):
+            return int(told[b"ver"])
+    return None
