@@ -18,7 +18,8 @@ import pytest
 from benchmarks.stand_ins.redis import RedisMissing, RedisServer
 from workbench.cache.memory_store import MemoryStore
 from workbench.cache.redis_link import RedisOptions
-from workbench.cache.redis_store import RedisLimits, RedisStore
+from workbench.cache.redis_rows import RedisLimits
+from workbench.cache.redis_store import RedisStore
 from workbench.cache.sqlite_store import SqliteStore
 from workbench.cache.store import Entry, Neighbour, Store, Vector
 

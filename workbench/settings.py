@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     entry_max_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
     hnsw_m: Annotated[int, Field(ge=2, le=512)] = 16
     hnsw_ef_construction: Annotated[int, Field(ge=8, le=4096)] = 200
-    hnsw_ef: Annotated[int, Field(ge=64, le=4096)] = 128
+    hnsw_ef: Annotated[int, Field(ge=64, le=4096)] = 64
     cache_timeout_s: Annotated[float, Field(gt=0)] = 2.0
     body_max_bytes: Annotated[int, Field(ge=1024)] = 32 * MIB
 

@@ -34,7 +34,7 @@ class HnswOptions:
 
     m: int = 16
     ef_construction: int = 200
-    ef: int = 128
+    ef: int = 64
 
 
 class VectorIndexes:

@@ -27,11 +27,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Argument = str | bytes | int | float
 
-OPEN_S = 5.0
+OPEN_S = 3.0
 """How long the first connection may take."""
 LOADING_S = 60.0
 """How long a server may read its own file at our start."""
 PROBE_EVERY_S = 0.2
+CLOCKS_S = 5.0
+"""By how much clocks may differ."""
 PATIENT_S = 10.0
 """For what an operator asks, and what happens in the background."""
 
@@ -92,6 +94,21 @@ class RedisLink:
             with contextlib.suppress(exceptions.RedisError, OSError):
                 await client.aclose()
                 await client.connection_pool.disconnect()
+
+    async def warn(self, now_s: float | None) -> None:
+        """Say once what an operator should know: of the rules of eviction, and of the clocks if `now_s` is ours."""
+        try:
+            policy = await self.command("CONFIG", "GET", "maxmemory-policy", patient=True)
+            seconds, _ = await self.command("TIME", patient=True)
+        except StoreRefused:  # some providers do not tell
+            return
+        if policy and b"allkeys" in policy[1]:
+            remedy = "use volatile-lru or noeviction"
+            log.warning(
+                "store.policy url=%s: under %s Redis may drop shared state; %s", self.url, policy[1].decode(), remedy
+            )
+        if now_s is not None and abs(int(seconds) - now_s) > CLOCKS_S:
+            log.warning("store.clock url=%s: %.0f s from ours; set both by NTP", self.url, int(seconds) - now_s)
 
     def pubsub(self) -> PubSub:
         """A connection of its own for what is told to everybody."""
@@ -217,10 +234,11 @@ def _remedy(error: Exception, url: str) -> str:
     if isinstance(error, exceptions.NoPermissionError):
         return f"the user may not do this ({told}); give it the rights to read, write, publish and search"
     if url.startswith("rediss:") and isinstance(error, TimeoutError):
-        return "no TLS handshake within 5 s; does this port speak TLS? Else use redis://"
+        return f"no TLS handshake within {OPEN_S:.0f} s; does this port speak TLS? Else use redis://"
     if "onnection closed" in told or "onnection reset" in told or isinstance(error, exceptions.InvalidResponse):
         return f"it hung up without an answer ({told}); if this port speaks TLS, use rediss://"
-    return f"cannot be reached ({told or 'no answer within 5 s'}); is it running, and are host and port right?"
+    told = told if str(error) else f"no answer within {OPEN_S:.0f} s"
+    return f"cannot be reached ({told}); is it running, and are host and port right?"
 
 
 def _is_full(error: Exception) -> bool:

@@ -170,6 +170,8 @@ class News:
                     async with asyncio.timeout(LISTEN_S):
                         await pubsub.ping()
                     continue
+                if message["type"] == "subscribe":
+                    raise ConnectionError("redis-py connected again by itself: who knows what was told meanwhile")
                 self._heard_at = loop.time()
                 if message["type"] == "message":
                     self.take(message["data"])

@@ -9,42 +9,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from workbench.cache import redis_scripts as scripts
 from workbench.cache.redis_claims import RedisClaims
-from workbench.cache.redis_codec import Unreadable, VectorFormat, blob_of, decode, encode, pairs
-from workbench.cache.redis_index import HnswOptions, VectorIndexes, cosines
+from workbench.cache.redis_codec import VectorFormat, blob_of
+from workbench.cache.redis_index import HnswOptions, VectorIndexes
 from workbench.cache.redis_keys import Keys
 from workbench.cache.redis_link import Argument, RedisLink, RedisOptions, StoreRefused
 from workbench.cache.redis_news import News
+from workbench.cache.redis_rows import RedisLimits, Rows, Uses
 from workbench.cache.store import Entry, Health, Neighbour, State, StoreStats, Vector
 from workbench.cache.vectors import check_vector
 from workbench.errors import StoreError
 
 log = logging.getLogger(__name__)
 
-HALF_LIFE_S = 6 * 3600.0
-"""An entry that saves twice the tokens stays as if it had been used so much later."""
-
-MOST_TOUCHED = 1_000
 FLUSH_EVERY_S = 5.0
 TEXTS_AT_ONCE = 500
 MOST_SEARCHED = 64
 """How many are asked for when expired ones stand in the way."""
-
-
-@dataclass(frozen=True, slots=True)
-class RedisLimits:
-    """`max_bytes` of entries (by `Entry.size_bytes`) for each tenant, and the size of the largest entry."""
-
-    max_bytes: int = 2 * 1024**3
-    entry_max_bytes: int = 8 * 1024**2
 
 
 class RedisStore:
@@ -69,7 +56,6 @@ class RedisStore:
     ) -> None:
         self.health = Health()
         self._limits = limits or RedisLimits()
-        self._fingerprint = fingerprint
         self._clock = clock
         self._keys = Keys(namespace=namespace, secret=secret)
         self._origin = secrets.token_hex(8)
@@ -80,7 +66,8 @@ class RedisStore:
         )
         self._news = News(self._link, self._keys, origin=self._origin, on_listening=self._begin_anew)
         self.claims = RedisClaims(self._link, self._keys, self._news, origin=self._origin)
-        self._touched: dict[tuple[str, str], None] = {}  # in the order of their last use
+        self._uses = Uses(self._keys)
+        self._rows = Rows(self._keys, fingerprint=fingerprint, clock=clock, health=self.health)
         self._tenants: set[str] = set()  # those that Redis knows
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -89,7 +76,7 @@ class RedisStore:
         await self._link.open()
         try:
             await self._index.open()
-            await self._warn()
+            await self._link.warn(self._clock() if self._clock is time.time else None)
             for work in (self._news.run, self._link.heal, self._flush_now_and_then, self.claims.run):
                 self._tasks.append(asyncio.create_task(work()))
             with contextlib.suppress(TimeoutError):  # then it will listen later, and knows nothing until then
@@ -133,10 +120,7 @@ class RedisStore:
 
     def touch(self, tenant: str, digest: str) -> None:
         """Somebody served this entry: it counts as a use within seconds, and before this process's next put."""
-        self._touched.pop((tenant, digest), None)
-        self._touched[tenant, digest] = None
-        if len(self._touched) > 10 * MOST_TOUCHED:  # the server was away for long
-            del self._touched[next(iter(self._touched))]
+        self._uses.add(tenant, digest)
 
     async def nearest(self, tenant: str, scope: str, vector: Vector, *, k: int) -> list[Neighbour]:
         """At most `k` entries of this scope that have a vector, the most similar first, of equals the newest."""
@@ -144,7 +128,7 @@ class RedisStore:
         asked = k
         while k > 0:
             rows = await self._index.nearest(self._keys.scope(tenant, scope), vector, k=asked)
-            found = self._neighbours(rows, vector)
+            found = self._rows.neighbours(rows, vector, kind=self._index.kind)
             if len(found) >= k or len(rows) == len(found) or asked >= MOST_SEARCHED:
                 found = found[:k]
                 if found:
@@ -159,8 +143,7 @@ class RedisStore:
         if limit <= 0 or not self._news.scopes.waits(name):
             return []
         found = await self._script(scripts.PENDING, tenant, name, limit)
-        entries = [self._decode(pairs(flat)) for flat in found]
-        return [entry for entry in entries if entry]
+        return [entry for flat in found if (entry := self._entry(flat))]
 
     async def add_vectors(self, tenant: str, found: Sequence[tuple[Entry, Vector]]) -> None:
         """Give pending entries their vectors, but for those that are pending no more."""
@@ -168,7 +151,7 @@ class RedisStore:
             check_vector(vector)
         for dimension in {vector.size for _, vector in found}:
             await self._index.make(dimension)
-            touched = self._take_touched(tenant)
+            touched = self._uses.take(tenant)
             args: list[Argument] = [len(touched), *touched, self._index.field(dimension)]
             for entry, vector in found:
                 if vector.size == dimension:
@@ -185,7 +168,13 @@ class RedisStore:
             check_vector(entry.vector)
             await self._index.make(entry.vector.size)
         await self._introduce(tenant)
-        args = self._put_args(tenant, entry)
+        args = self._rows.put_args(
+            tenant,
+            entry,
+            kind=self._index.kind,
+            touched=self._uses.take(tenant),
+            entry_max_bytes=self._limits.entry_max_bytes,
+        )
         try:
             await self._script(scripts.PUT, tenant, *args)
         except StoreRefused as error:
@@ -214,7 +203,7 @@ class RedisStore:
                 alive = float(expires) > self._clock()
                 if len(found) < limit and alive and folded in text.decode("utf-8", "replace").casefold():
                     flat = await self._link.command("HGETALL", f"{keys.entries}{ref.decode()}", patient=True)
-                    found += [entry for entry in [self._decode(pairs(flat))] if entry]
+                    found += [entry] if (entry := self._entry(flat)) else []
         return found
 
     async def stats(self) -> StoreStats:
@@ -249,54 +238,14 @@ class RedisStore:
             if error.is_wrong_type:  # no hash of ours
                 return None
             raise
-        return self._decode(pairs(flat))
+        return self._entry(flat)
 
-    def _decode(self, fields: dict[bytes, bytes]) -> Entry | None:
-        """The entry; None when it expired, or is none: it will be replaced by the next answer."""
-        if not fields:
-            return None
-        try:
-            entry = decode(fields, fingerprint=self._fingerprint, kind=self._index.kind)
-        except Unreadable as error:
-            self.health.counts["garbage"] += 1
-            log.warning("store.unreadable_entry error=%r", error)
-            return None
-        return entry if entry.expires_s > self._clock() else None
-
-    def _neighbours(self, rows: list[list[bytes]], vector: Vector) -> list[Neighbour]:
-        found = [(fields, entry) for row in rows if (entry := self._decode(fields := pairs(row)))]
-        found = [(fields, entry) for fields, entry in found if entry.vector is not None and entry.scope]
-        similarities = cosines([entry.vector for _, entry in found if entry.vector is not None], vector)
-        ranked = sorted(
-            (
-                (similarity, int(fields[b"q"]), entry)
-                for similarity, (fields, entry) in zip(similarities, found, strict=True)
-            ),
-            key=lambda row: row[:2],
-            reverse=True,
-        )
-        return [Neighbour(entry, similarity) for similarity, _, entry in ranked]
-
-    def _put_args(self, tenant: str, entry: Entry) -> list[Argument]:
-        touched = self._take_touched(tenant)
-        too_large = entry.size_bytes > self._limits.entry_max_bytes
-        if too_large:
-            self.health.counts["too-large"] += 1
-        ttl_ms = 0 if too_large else math.ceil((entry.expires_s - self._clock()) * 1e3)
-        scoped = bool(entry.scope and (entry.vector is not None or entry.pending))
-        try:
-            fields = encode(entry, tenant, self._keys, fingerprint=self._fingerprint, kind=self._index.kind)
-        except (TypeError, UnicodeError) as error:
-            raise StoreError(f"the entry cannot be written: {error}") from error
-        return [
-            len(touched), *touched, self._keys.ref(tenant, entry.digest), entry.size_bytes,
-            f"{HALF_LIFE_S * math.log2(1 + entry.tokens):.6f}", ttl_ms, repr(entry.expires_s),
-            self._keys.scope(tenant, entry.scope) if scoped else "-", int(entry.pending), *fields,
-        ]  # fmt: skip
+    def _entry(self, flat: list[bytes]) -> Entry | None:
+        return self._rows.entry(flat, kind=self._index.kind)
 
     async def _change(self, script: str, tenant: str, id: str) -> Entry | None:
         flat, *_ = await self._script(script, tenant, self._keys.ref(tenant, id), patient=True)
-        entry = self._decode(pairs(flat))
+        entry = self._entry(flat)
         return entry if entry and entry.id == id else None
 
     async def _script(self, script: str, tenant: str, *args: Argument, patient: bool = False) -> list[Any]:
@@ -324,15 +273,9 @@ class RedisStore:
         self._tenants.clear()
         self._index.forget()
 
-    def _take_touched(self, tenant: str) -> list[str]:
-        mine = [key for key in self._touched if key[0] == tenant][:MOST_TOUCHED]
-        for key in mine:
-            del self._touched[key]
-        return [self._keys.ref(*key) for key in mine]
-
     async def _flush(self) -> None:
-        for tenant in {tenant for tenant, _ in self._touched}:
-            while refs := self._take_touched(tenant):
+        for tenant in self._uses.tenants:
+            while refs := self._uses.take(tenant):
                 await self._script(scripts.TOUCH, tenant, len(refs), *refs, patient=True)
 
     async def _flush_now_and_then(self) -> None:
@@ -342,17 +285,3 @@ class RedisStore:
                 await self._flush()
             except StoreError as error:
                 log.debug("store.last_use_not_written error=%r", error)
-
-    async def _warn(self) -> None:
-        """Say what an operator should know, once."""
-        try:
-            policy = await self._link.command("CONFIG", "GET", "maxmemory-policy", patient=True)
-            seconds, _ = await self._link.command("TIME", patient=True)
-        except StoreRefused:  # some providers do not tell
-            return
-        if policy and str(policy[1]).find("allkeys") >= 0:
-            log.warning("store.policy url=%s: under %s Redis may drop books and shared state; use volatile-lru or "
-                        "noeviction", self.url, policy[1])  # fmt: skip
-        if self._clock is time.time and abs(int(seconds) - time.time()) > 5:
-            log.warning("store.clock url=%s differs from ours by %.0f s; set both by NTP", self.url,
-                        int(seconds) - time.time())  # fmt: skip

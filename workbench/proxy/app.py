@@ -29,7 +29,8 @@ from workbench.cache.model_folder import minilm_folder
 from workbench.cache.policy import Policy, load_policy
 from workbench.cache.redis_index import HnswOptions
 from workbench.cache.redis_link import RedisOptions
-from workbench.cache.redis_store import RedisLimits, RedisStore
+from workbench.cache.redis_rows import RedisLimits
+from workbench.cache.redis_store import RedisStore
 from workbench.cache.sqlite_store import SqliteStore
 from workbench.cache.store import Store
 from workbench.cache.verifier import Verifier, VerifyingService
