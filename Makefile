@@ -13,7 +13,7 @@ PIP := $(RUN) -m pip install -q -c constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint notebooks bench constraints
+.PHONY: help serve test lint notebooks bench soak constraints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -39,6 +39,9 @@ notebooks: $(STUDY)/.done ## run the notebooks, compare their outputs, leave a p
 
 bench: $(VENV)/.test ## measure, one JSON line a figure
 	@$(RUN) -m benchmarks.bench $(ARGS)
+
+soak: $(VENV)/.test ## two proxies on one Redis that is killed under load
+	@$(RUN) -m benchmarks.soak $(ARGS)
 
 $(RUN):
 	@'$(PYTHON)' -c '$(MEETS)' 2>/dev/null || { echo 'Needs Python 3.11 or newer with venv, seen $(or $(PYTHON),$(shell { python3 --version || echo none; } 2>/dev/null)). Install it (Debian: apt install python3.11-venv), or name one: make PYTHON=/path/to/python3.11' >&2; exit 1; }

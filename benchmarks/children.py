@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,11 +50,15 @@ class Child:
 
 
 @contextlib.contextmanager
-def server(folder: Path, *, thinker: str) -> Iterator[Child]:
-    """`serve.py` with its store and all its data in `folder`, none of the user's settings, ready to answer."""
-    options = ["--port", "0", "--store", f"sqlite:///{folder / 'cache.sqlite'}", "--thinker", f"ollama+{thinker}"]
+def server(folder: Path, *, thinker: str, store: str = "", **variables: str) -> Iterator[Child]:
+    """`serve.py` with all its data in `folder`, none of the user's settings, ready to answer.
+
+    Its store is a file there unless `store` names another; `variables` are set for it alone.
+    """
+    store = store or f"sqlite:///{folder / 'cache.sqlite'}"
+    options = ["--port", "0", "--store", store, "--thinker", f"ollama+{thinker}"]
     began_s = time.perf_counter()
-    with _started([str(ROOT / "serve.py"), *options], folder=folder) as (child, first_line):
+    with _started([str(ROOT / "serve.py"), *options], folder=folder, variables=variables) as (child, first_line):
         address = re.search(r"http://\S+", first_line)
         if address is None:
             raise ChildFailed(f"serve.py said {first_line!r}:\n{_log(folder)}")
@@ -74,11 +78,13 @@ def stand_in(module: str, *options: str, folder: Path) -> Iterator[Child]:
 
 
 @contextlib.contextmanager
-def _started(arguments: Sequence[str], *, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def _started(
+    arguments: Sequence[str], *, folder: Path, variables: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A server without any of the user's settings, and its first line."""
     ours = ("WORKBENCH_", "REDIS_URL", "OLLAMA_HOST", "VAST_API_KEY")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    environment |= {"XDG_DATA_HOME": str(folder), "PYTHONPATH": str(ROOT)}
+    environment |= {"XDG_DATA_HOME": str(folder), "PYTHONPATH": str(ROOT)} | dict(variables or {})
     with (folder / "log").open("a") as log, spawned(arguments, cwd=folder, env=environment, stderr=log) as child:
         assert child.stdout is not None
         yield child, child.stdout.readline().decode()

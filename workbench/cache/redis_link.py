@@ -19,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from workbench.cache.breaker import Breaker
+from workbench.cache.patience import within
 from workbench.cache.store import Health
 from workbench.errors import StoreError, StoreUnusable
 
@@ -154,7 +155,7 @@ class RedisLink:
             raise StoreError(f"the store {self.url} is down: {self.breaker.why}")
         timeout_s = max(PATIENT_S, self._options.lost_s) if patient else self._options.lost_s
         try:
-            async with asyncio.timeout(timeout_s):
+            async with within(timeout_s):
                 answer = await work()
         except (TimeoutError, exceptions.TimeoutError) as error:
             self._count("slow", f"no answer within {timeout_s * 1e3:.0f} ms")
