@@ -19,12 +19,24 @@ import orjson
 import typer
 from rich.console import Console
 
-from benchmarks import children
+from benchmarks import children, redis_figures
 from benchmarks.figures import RESULTS, Figure, Target, print_table, save, this_run, update_readme
 from benchmarks.measuring import Effort, Measuring, Round
 from benchmarks.stock import Models, Size, Stock, fill, small_body, tool_turn_body
 
-GROUPS = ("start", "exact", "exact-large", "cold", "semantic", "miss", "miss-among", "tool-turn", "memory", "client")
+GROUPS = (
+    "start",
+    "exact",
+    "exact-large",
+    "cold",
+    "semantic",
+    "miss",
+    "miss-among",
+    "tool-turn",
+    "memory",
+    "client",
+    *redis_figures.GROUPS,
+)
 WHOLE = Effort(rounds=3, latency=600, rate=3000, warmup=60)
 QUICK = Effort(rounds=1, latency=6, rate=34, warmup=2)
 CLIENTS = 16
@@ -176,8 +188,10 @@ def measure(folder: Path, effort: Effort, size: Size, groups: list[str]) -> Iter
         with children.server(folder, thinker=ollama.url) as server:
             bench = Bench(Measuring(server, ollama, folder, effort), stock)
             for group in groups:
-                if group != "start":
+                if hasattr(bench, group.replace("-", "_")):
                     yield from getattr(bench, group.replace("-", "_"))()
+        sizes = redis_figures.SMALL if effort is QUICK else redis_figures.Sizes()
+        yield from redis_figures.figures(folder, ollama, stock.exact, effort, sizes, groups)
 
 
 def _starts(folder: Path, *, thinker: str, rounds: int) -> Figure:
@@ -195,15 +209,16 @@ def main(
     out: Annotated[Path | None, typer.Option(help="Write the results here. [a whole run: bench.json]")] = None,
 ) -> None:
     """Measure what the proxy adds and what it saves."""
-    if unknown := set(only or ()) - set(GROUPS):
-        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there is {', '.join(GROUPS)}")
+    known = (*GROUPS, *redis_figures.OPTIONAL)
+    if unknown := set(only or ()) - set(known):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there is {', '.join(known)}")
     for number in children.ENDING:
         signal.signal(number, lambda number, _: sys.exit(128 + number))  # so that the children are stopped too
     effort = QUICK if quick else WHOLE
     size = Size(200, 10, effort.hits) if quick else Size(10_000, 250, effort.hits)
     run, rows = this_run(), list[dict[str, Any]]()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        for figure in measure(Path(folder), effort, size, [name for name in GROUPS if not only or name in only]):
+        for figure in measure(Path(folder), effort, size, [name for name in known if name in (only or GROUPS)]):
             rows.append(figure.row(run))
             print(orjson.dumps(rows[-1]).decode(), flush=True)
     print_table(rows, Console(width=None if sys.stdout.isatty() else 150))

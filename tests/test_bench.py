@@ -54,6 +54,8 @@ def test_a_quick_run_measures_every_figure_and_leaves_nothing_behind(tmp_path: P
         "miss_among_added_ttfb", "miss_among_added_total", "miss_among_per_s",
         "miss_tool_turn_added_ttfb", "miss_tool_turn_added_total", "miss_tool_turn_per_s",
         "resident_memory", "load_client_per_s",
+        "redis_exact_added", "redis_search_p50", "redis_search_p99",
+        "redis_recall_20", "redis_recall_1000", "redis_recall_30000", "redis_many_ratio",
     ]  # fmt: skip
     assert {row["name"]: row["failed"] for row in rows if row["failed"]} == {}
     assert [row["name"] for row in rows if row["value"] is None or not row["samples"]] == []

@@ -214,6 +214,11 @@ class RedisStore:
             entries, size_bytes = entries + int(count), size_bytes + int(size)
         return StoreStats(entries, size_bytes, self._limits.max_bytes)
 
+    async def used_bytes(self) -> int:
+        """The memory that the whole server uses, with the vectors' index."""
+        info: bytes = await self._link.command("INFO", "memory", patient=True)
+        return int(dict(line.partition(":")[::2] for line in info.decode().splitlines())["used_memory"])
+
     async def changes(self) -> frozenset[tuple[str, str]] | None:
         """What other processes replaced, removed, evicted or withdrew since the last call; asks nobody."""
         return self._news.changes()
