@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from redis.asyncio import Redis
 
 from benchmarks import children
 from benchmarks.children import Child
@@ -249,7 +250,12 @@ async def _ask(store: RedisStore, scopes: Sequence[Scope], count: int) -> list[F
 
 
 async def _bytes_each(store: RedisStore) -> float:
-    return await store.used_bytes() / max(1, (await store.stats()).entries)
+    client = Redis.from_url(store.url)
+    try:
+        used: int = (await client.info("memory"))["used_memory"]
+    finally:
+        await client.aclose()
+    return used / max(1, (await store.stats()).entries)
 
 
 def _unit(rows: npt.NDArray[np.floating]) -> Rows:

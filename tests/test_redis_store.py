@@ -416,6 +416,7 @@ def test_a_connection_that_breaks_in_the_midst_of_an_answer_is_one_fault(server:
                 with pytest.raises(StoreError):
                     await store.get("t", digest_of("a"))
                 cutting.after_bytes = None
+                await until(lambda: not store.health.down)
                 found = await store.get("t", digest_of("a"))
                 assert found
                 assert len(found.payload) == 100_000
@@ -487,6 +488,38 @@ def test_the_breaker_opens_after_so_many_in_a_row_and_only_a_probe_closes_it() -
     assert breaker.is_open
     breaker.close()
     assert not breaker.is_open
+
+
+def test_an_index_that_was_dropped_is_built_again(shared: Made) -> None:
+    async def story() -> None:
+        store = shared()
+        async with opened(store), raw() as client:
+            for name, angle in (("a", 0.0), ("b", 0.5)):
+                await store.put("t", entry(name, angle=angle))
+            await client.ft(store._index._name(2)).dropindex()
+            with pytest.raises(StoreError):
+                await store.nearest("t", "s", pointing(0.0), k=4)
+            found: list[str] = []
+            async with asyncio.timeout(LIMIT_S):
+                while found != ["a", "b"]:
+                    with contextlib.suppress(StoreError):
+                        found = names(await store.nearest("t", "s", pointing(0.0), k=4), "a", "b")
+                    await asyncio.sleep(0.01)  # while the server builds it
+
+    asyncio.run(story())
+
+
+def test_what_others_say_on_the_channel_is_not_believed(shared: Made) -> None:
+    async def story() -> None:
+        store = shared()
+        async with opened(store), raw() as client:
+            for nonsense in (b"hello", b"[]", b'{"s": 1}', b'{"o": "x", "s": [], "c": 3}'):
+                await client.publish(store._keys.channel, nonsense)
+                assert await changes(store) is None
+                await until(lambda: store._news.listening.is_set())
+                await store.changes()
+
+    asyncio.run(story())
 
 
 # ── refused at the start ────────────────────────────────────────────────────────────────────────────────────

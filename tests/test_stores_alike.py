@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.stores import LARGE_BYTES, NOW_S, STORES, Clock, digest_of, entry, opened, pointing, waiting
+from tests.stores import LARGE_BYTES, NOW_S, STORES, Clock, digest_of, entry, opened, pointing, redis_store, waiting
 from workbench.cache.memory_store import MemoryStore
 from workbench.cache.sqlite_store import SqliteStore
 from workbench.cache.store import Entry, Store
@@ -100,6 +100,26 @@ def test_all_stores_give_the_same_answers(sequence: list[Operation]) -> None:
                 first, *others = [await perform(store, clock, operation) for store in stores]
                 assert all(other == first for other in others)
                 assert_scope_is_known(stores, await stores[0].pending("t", "s", limit=9))
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(story(Path(folder)))
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.integers(0, 2), operations), max_size=30))
+def test_three_that_share_a_redis_answer_as_one(sequence: list[tuple[int, Operation]]) -> None:
+    async def story(folder: Path) -> None:
+        clock = Clock()
+        memory = MemoryStore(max_bytes=LARGE_BYTES, clock=clock)
+        async with AsyncExitStack() as stack:
+            sharing = [
+                await stack.enter_async_context(opened(redis_store(folder, LARGE_BYTES, clock))) for _ in range(3)
+            ]
+            for who, operation in sequence:
+                clock.now_s += operation[1] if operation[0] == "wait" else 0
+                if operation[0] == "pending":
+                    continue  # what others stored counts once they were heard
+                assert await perform(sharing[who], clock, operation) == await perform(memory, clock, operation)
 
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(story(Path(folder)))

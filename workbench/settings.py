@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     store_secret: SecretStr = SecretStr("")
     store_ca: Path | None = None
     store_lost_s: Annotated[float, Field(gt=0)] = 0.05
-    store_connections: Annotated[int, Field(ge=1)] = 32
+    store_connections: Annotated[int, Field(ge=1)] = 8
     store_vectors: Literal["float16", "float32"] = "float16"
     entry_max_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
     hnsw_m: Annotated[int, Field(ge=2, le=512)] = 16

@@ -9,8 +9,9 @@ from workbench.cache.store import Health
 
 log = logging.getLogger(__name__)
 
-FAILURES = 3
-"""So many in a row open the circuit; each of them costs one request at most its time-out."""
+FAILURES = 1
+"""So many in a row open the circuit: a request that asks several things loses its time-out once only, and a probe finds
+soon whether it was but a hiccup."""
 
 
 class Breaker:

@@ -25,7 +25,8 @@ FLOAT16_SINCE = 21_000
 """The search module's number (2.10) that first takes vectors of two bytes."""
 
 TRIES, AGAIN_S = 4, 0.005
-"""A small index is built in a few milliseconds."""
+"""A small index is built in a few milliseconds; a large one is looked at now and then, at no request's cost between."""
+LOOK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +50,20 @@ class VectorIndexes:
         self._fingerprint = fingerprint
         self._options = options
         self._ready: set[int] = set()
+        self._not_before_s = float("-inf")
 
     async def open(self) -> None:
         """Whether the server can search; raises `StoreUnusable`."""
         info = _lines(await self._link.command("INFO", "server", patient=True))
-        found = await self._link.command("COMMAND", "INFO", "FT.SEARCH", patient=True)
-        if not any(found):
+        try:
+            await self._link.command("FT._LIST", patient=True)
+        except StoreRefused as error:
+            if "unknown command" not in str(error):
+                raise
             raise StoreUnusable(
                 f"store {self._link.url}: Redis {info.get('redis_version', '?')} has no vector search (FT.SEARCH); "
                 "use Redis 8 or newer, Redis Cloud, or Redis 7 with the search module 2.10"
-            )
+            ) from error
         try:
             modules = await self._link.command("MODULE", "LIST", patient=True)
         except StoreRefused:  # some providers do not tell; they are up to date
@@ -69,6 +74,7 @@ class VectorIndexes:
     def forget(self) -> None:
         """The server may have lost them, or may be building them: look again before the next use."""
         self._ready.clear()
+        self._not_before_s = float("-inf")
 
     def field(self, dimension: int) -> str:
         """Where a hash holds vectors of this dimension."""
@@ -76,11 +82,13 @@ class VectorIndexes:
 
     async def ensure(self, dimension: int) -> None:
         """Make it if there is none; raises `StoreError` while it is not complete."""
-        for _ in range(TRIES):
+        now_s = asyncio.get_running_loop().time()
+        for _ in range(TRIES if now_s > self._not_before_s or dimension in self._ready else 0):
             await self.make(dimension)
             if dimension in self._ready:
                 return
             await asyncio.sleep(AGAIN_S)
+            self._not_before_s = now_s + LOOK_EVERY_S
         raise StoreError(f"the store {self._link.url} is still building its index")
 
     async def make(self, dimension: int) -> None:
@@ -116,11 +124,14 @@ class VectorIndexes:
         return float(told[b"percent_indexed"]) >= 1 and not int(told.get(b"indexing", 0))
 
     async def _create(self, dimension: int) -> None:
-        options = self._options
+        options, known = self._options, f"{self._keys.prefix}:indexes"
+        # There is none before the first vector of its kind: a new one has nothing to look for in what is stored.
+        was_lost = await self._link.command("SISMEMBER", known, self._name(dimension))
         try:
             await self._link.command(
                 "FT.CREATE", self._name(dimension), "ON", "HASH", "PREFIX", 1, self._keys.entries,
-                "STOPWORDS", 0, "SCHEMA", "s", "TAG", "n", "TAG", "O", "TAG",
+                "STOPWORDS", 0, *([] if was_lost else ["SKIPINITIALSCAN"]),
+                "SCHEMA", "s", "TAG", "n", "TAG", "O", "TAG",
                 self.field(dimension), "AS", "v", "VECTOR", "HNSW", 12,
                 "TYPE", self.kind.upper(), "DIM", dimension, "DISTANCE_METRIC", "IP",
                 "M", options.m, "EF_CONSTRUCTION", options.ef_construction, "EF_RUNTIME", options.ef,
@@ -128,6 +139,7 @@ class VectorIndexes:
         except StoreRefused as error:
             if "exists" not in str(error):  # another process was faster
                 raise
+        await self._link.command("SADD", known, self._name(dimension))
         log.info("store.index_made name=%s", self._name(dimension))
 
 

@@ -9,6 +9,7 @@ secret where there is one, so nobody can guess another tenant's.
     {namespace}1:s:{tag}:name    shared state, a hash of value and version
     {namespace}1:l:{tag}:ref     the lease of a flight
     {namespace}1:tenants         a set of the tenants' names
+    {namespace}1:indexes         a set of the names of the vector indexes that were ever made
 """
 
 from __future__ import annotations

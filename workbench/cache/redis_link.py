@@ -32,7 +32,8 @@ OPEN_S = 3.0
 """How long the first connection may take."""
 LOADING_S = 60.0
 """How long a server may read its own file at our start."""
-PROBE_EVERY_S = 0.2
+PROBE_FIRST_S, PROBE_EVERY_S = 0.05, 0.2
+"""How soon it is looked after a failure, and how often while it goes on."""
 CLOCKS_S = 5.0
 """By how much clocks may differ."""
 PATIENT_S = 10.0
@@ -49,7 +50,7 @@ class RedisOptions:
 
     url: str
     lost_s: float = 0.05
-    connections: int = 32
+    connections: int = 8
     ca: Path | None = None
 
 
@@ -73,8 +74,7 @@ class RedisLink:
         try:
             while True:
                 try:
-                    async with asyncio.timeout(OPEN_S):
-                        await self._client.ping()
+                    await self._connect()
                     return
                 except exceptions.BusyLoadingError:
                     if asyncio.get_running_loop().time() > deadline:
@@ -130,19 +130,33 @@ class RedisLink:
         return await self._ask(lambda: script(keys=keys, args=args), patient=patient)
 
     async def heal(self) -> None:
-        """For ever: while the circuit is open, look whether reading and writing work again."""
+        """For ever: while the circuit is open, look whether reading and writing work again, in time."""
         while True:
             await self.breaker.opened()
-            await asyncio.sleep(PROBE_EVERY_S)
-            try:
-                async with asyncio.timeout(max(self._options.lost_s, PROBE_EVERY_S)):
-                    await self._redis.ping()
-                    with contextlib.suppress(exceptions.ReadOnlyError, exceptions.OutOfMemoryError):
-                        await self._redis.set(self._probe_key, b"", px=1000)
-            except (exceptions.RedisError, OSError, TimeoutError) as error:
-                log.debug("store.probe_failed error=%r", error)
-            else:
-                self.breaker.close()
+            await asyncio.sleep(PROBE_FIRST_S)
+            while self.breaker.is_open:
+                try:
+                    await self._probe()
+                except (exceptions.RedisError, OSError, TimeoutError) as error:
+                    log.debug("store.probe_failed error=%r", error)
+                    await asyncio.sleep(PROBE_EVERY_S)
+                else:
+                    self.breaker.close()
+
+    async def _probe(self) -> None:
+        await self._connect()
+        async with within(self._options.lost_s):
+            with contextlib.suppress(exceptions.ReadOnlyError, exceptions.OutOfMemoryError):
+                await self._redis.set(self._probe_key, b"", px=1000)
+
+    async def _connect(self) -> None:
+        """Have all connections ready: over a long way, making one takes more time than a request may lose."""
+        async with asyncio.timeout(OPEN_S):
+            first, *_ = await asyncio.gather(
+                *(self._redis.ping() for _ in range(self._options.connections)), return_exceptions=True
+            )
+        if isinstance(first, BaseException):
+            raise first
 
     @property
     def _redis(self) -> Redis:

@@ -133,6 +133,12 @@ class News:
         if len(self._changed) > MOST_CHANGES:
             self._changed, self._everything = set(), True
 
+    def _take_from_others(self, told: bytes) -> None:
+        try:
+            self.take(told)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ConnectionError(f"not one of ours speaks on the channel: {error!r}") from error
+
     @contextmanager
     def landing(self, lease: str) -> Iterator[asyncio.Future[bool]]:
         """Done when the flight of this lease has landed: whether its reply was stored."""
@@ -174,7 +180,7 @@ class News:
                     raise ConnectionError("redis-py connected again by itself: who knows what was told meanwhile")
                 self._heard_at = loop.time()
                 if message["type"] == "message":
-                    self.take(message["data"])
+                    self._take_from_others(message["data"])
             raise TimeoutError("the channel is silent")
         finally:
             await _close(pubsub)

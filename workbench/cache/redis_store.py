@@ -1,7 +1,6 @@
 """One memory for many proxies: Redis 8 or Redis Cloud, one hash an entry, the server's own vector index.
 
-One round trip for an identical request and one for a search. A store that is slow or down costs a request a bounded
-time, then nothing until a probe finds it well.
+One round trip for an identical request and one for a search.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from workbench.cache import redis_scripts as scripts
@@ -24,11 +23,14 @@ from workbench.cache.redis_news import News
 from workbench.cache.redis_rows import RedisLimits, Rows, Uses
 from workbench.cache.store import Entry, Health, Neighbour, State, StoreStats, Vector
 from workbench.cache.vectors import check_vector
-from workbench.errors import StoreError
+from workbench.errors import StoreError, StoreUnusable
 
 log = logging.getLogger(__name__)
 
 FLUSH_EVERY_S = 5.0
+LISTENING_S = 5.0
+LARGE_BYTES = 256 * 1024
+"""Above this, compressing goes to a thread."""
 TEXTS_AT_ONCE = 500
 MOST_SEARCHED = 64
 """How many are asked for when expired ones stand in the way."""
@@ -75,13 +77,16 @@ class RedisStore:
         """Connect, look what the server can, and listen; raises `StoreUnusable` with one line of cause and remedy."""
         await self._link.open()
         try:
-            await self._index.open()
+            with self._explained():
+                await self._index.open()
             await self._link.warn(self._clock() if self._clock is time.time else None)
             for work in (self._news.run, self._link.heal, self._flush_now_and_then, self.claims.run):
                 self._tasks.append(asyncio.create_task(work()))
-            with contextlib.suppress(TimeoutError):  # then it will listen later, and knows nothing until then
-                async with asyncio.timeout(5.0):
+            try:
+                async with asyncio.timeout(LISTENING_S):
                     await self._news.listening.wait()
+            except TimeoutError:  # it may come later; until then nothing is trusted
+                log.warning("store.no_channel url=%s: may this user subscribe to %s?", self.url, self._keys.channel)
             self._news.changes()  # nothing was handed out before
         except BaseException:
             await self.close()
@@ -168,13 +173,13 @@ class RedisStore:
             check_vector(entry.vector)
             await self._index.make(entry.vector.size)
         await self._introduce(tenant)
-        args = self._rows.put_args(
-            tenant,
-            entry,
-            kind=self._index.kind,
-            touched=self._uses.take(tenant),
-            entry_max_bytes=self._limits.entry_max_bytes,
-        )
+        touched = self._uses.take(tenant)
+
+        def write() -> list[Argument]:
+            limit = self._limits.entry_max_bytes
+            return self._rows.put_args(tenant, entry, kind=self._index.kind, touched=touched, entry_max_bytes=limit)
+
+        args = await asyncio.to_thread(write) if len(entry.payload) > LARGE_BYTES else write()
         try:
             await self._script(scripts.PUT, tenant, *args)
         except StoreRefused as error:
@@ -214,11 +219,6 @@ class RedisStore:
             entries, size_bytes = entries + int(count), size_bytes + int(size)
         return StoreStats(entries, size_bytes, self._limits.max_bytes)
 
-    async def used_bytes(self) -> int:
-        """The memory that the whole server uses, with the vectors' index."""
-        info: bytes = await self._link.command("INFO", "memory", patient=True)
-        return int(dict(line.partition(":")[::2] for line in info.decode().splitlines())["used_memory"])
-
     async def changes(self) -> frozenset[tuple[str, str]] | None:
         """What other processes replaced, removed, evicted or withdrew since the last call; asks nobody."""
         return self._news.changes()
@@ -232,6 +232,14 @@ class RedisStore:
         """Set it if its version is still `expected`."""
         args: list[Argument] = ["" if expected is None else str(expected), value]
         return bool(await self._link.script(scripts.SET_STATE, keys=[self._keys.state(tenant, name)], args=args))
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """At the start, what the server refuses is a reason not to start."""
+        try:
+            yield
+        except StoreError as error:
+            raise StoreUnusable(f"{error}; give the user the rights to read, write, publish and search") from error
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────────────
 
