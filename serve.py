@@ -25,8 +25,10 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port; 0 picks a free one. [8000]")] = None,
     store: Annotated[
         str | None,
-        typer.Option(help="sqlite:///relative/path, sqlite:////absolute/path, memory:, redis://host or rediss://host. "
-            "[REDIS_URL, else a file in your data folder]"),
+        typer.Option(
+            help="sqlite:///relative/path, sqlite:////absolute/path, memory:, redis://host or rediss://host. "
+            "[REDIS_URL, else a file in your data folder]"
+        ),
     ] = None,
     thinker: Annotated[
         list[str] | None,

@@ -124,6 +124,7 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
         await stack.enter_async_context(auditor)
     flights = await stack.enter_async_context(Flights())  # ends before the auditor, which hears of what it finished
     tokens = TokenCounter()
+    claims = store.claims if isinstance(store, RedisStore) else None
     return Services(
         gate=gate,
         pool=pool,
@@ -133,13 +134,7 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
         semantic=settings.semantic_of,
         flights=flights,
         exchanger=Exchanger(
-            cache,
-            pool,
-            flights,
-            tokens,
-            semantic=settings.semantic_of,
-            auditor=auditor,
-            claims=store.claims if isinstance(store, RedisStore) else None,
+            cache, pool, flights, tokens, semantic=settings.semantic_of, auditor=auditor, claims=claims
         ),
         auditor=auditor,
         tokens=tokens,
