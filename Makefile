@@ -13,7 +13,7 @@ PIP := $(RUN) -m pip install -q -c constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint notebooks bench soak constraints
+.PHONY: help serve test lint notebooks report lab bench soak constraints
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -31,11 +31,16 @@ lint: $(VENV)/.test ## style, format, types, import contracts
 	$(VENV)/bin/lint-imports
 
 # What needs the study extra is tested with it.
-notebooks: $(STUDY)/.done ## run the notebooks, compare their outputs, leave a policy in runs/
-	$(STUDY)/bin/python -m benchmarks.notebooks --id smoke
-	$(STUDY)/bin/python -m pytest --nbval --nbval-cell-timeout 900 notebooks
+notebooks: $(STUDY)/.done ## run the notebooks, compare their outputs, leave a report and a policy in runs/smoke
+	$(STUDY)/bin/python -m benchmarks.report run --parameters smoke --id smoke
 	$(STUDY)/bin/python -m pytest tests/test_notebooks.py tests/test_plots.py tests/test_cost_plots.py tests/test_pairs.py tests/test_compile_embedder.py
 	@$(STUDY)/bin/python -c '$(LOADS)'
+
+report: $(STUDY)/.done ## run them at full size (hours) and leave the report in runs/
+	$(STUDY)/bin/python -m benchmarks.report run --parameters full $(ARGS)
+
+lab: $(STUDY)/.done ## open the notebooks in JupyterLab, the one that launches the proxy first
+	$(STUDY)/bin/jupyter lab notebooks/05_launch.ipynb $(ARGS)
 
 bench: $(VENV)/.test ## measure, one JSON line a figure
 	@$(RUN) -m benchmarks.bench $(ARGS)

@@ -22,17 +22,25 @@ class Answer:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body = bytearray()
-        self.first_s = 0.0
+        self.arrivals: list[tuple[float, int]] = []  # when bytes of the body came, and how many there were then
         self.is_whole = False
         self._raw = bytearray()
         self._missing_bytes = 0
         self._feed = self._feed_head
 
+    @property
+    def first_s(self) -> float:
+        """When the first byte of the body came, 0 before that."""
+        return self.arrivals[0][0] if self.arrivals else 0.0
+
     def feed(self, data: bytes) -> bool:
         """Take in more bytes; whether the answer is whole now. Raises `MalformedAnswer`."""
         self._raw += data
+        had = len(self.body)
         while not self.is_whole and self._feed():
             pass
+        if len(self.body) > had:
+            self.arrivals.append((time.perf_counter(), len(self.body)))
         if self.is_whole and self._raw:
             raise MalformedAnswer("more bytes came than the answer has")
         return self.is_whole
@@ -95,8 +103,6 @@ class Answer:
 
     def _take_body(self, limit_bytes: int) -> None:
         taken = self._take(limit_bytes, limit_bytes)
-        if taken and not self.first_s:
-            self.first_s = time.perf_counter()
         self.body += taken
         self._missing_bytes -= len(taken)
 

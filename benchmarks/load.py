@@ -1,231 +1,218 @@
-"""The load client: a closed loop of keep-alive connections, in a process of its own.
+"""The load client: closed and open loops of keep-alive connections, in processes of their own.
 
-Each client sends its next request when the last one is answered, and never follows a redirect, retries or hides
-a failure. It reads HTTP/1.1 with a parser of a few lines, since a general client would be slower than the server
-that it measures; `benchmarks.bench` prints what it can do at most, beside the figures that it measured.
+    python -m benchmarks.load http://127.0.0.1:8000 --requests 2000 --clients 16
+    python -m benchmarks.load http://127.0.0.1:8000 --rate 50 --requests 500
+
+Closed: each client sends its next request when the last one is answered. Open: requests are due at a fixed rate and
+their times count from when they were due, so a server that stalls is charged for everybody who waited (no coordinated
+omission). `benchmarks.bench` prints what the client can do at most, beside the figures that it measured.
 """
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import math
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import orjson
-import uvloop
+import typer
+from rich.console import Console
+from rich.table import Table
 
 from benchmarks.children import ROOT, ChildFailed, spawned
-from benchmarks.http_client import Answer, Connection, MalformedAnswer
+from benchmarks.histogram import Histogram
+from benchmarks.load_loop import drive
+from benchmarks.samples import Plan, Report, Sample, Target, percentile
 
-OK = 200
+__all__ = ["Plan", "Report", "Sample", "Target", "drive", "percentile", "run"]
 
-
-# ── what is asked, and what came ────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where requests go, and what stands in the body of every whole answer (a cut stream lacks its end)."""
-
-    name: str
-    url: str
-    contains: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
+AHEAD_S = 0.05
+"""An open loop begins so long after its processes were told to: all of them are there by then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Requests, in order, as (target, body), each by its place in the lists above; `limit_s` ends it all.
-
-    The first `warmup` answers are not reported.
-    """
-
-    targets: list[Target]
-    bodies: list[str]
-    requests: list[tuple[int, int]]
-    connections: int = 1
-    warmup: int = 0
-    limit_s: float = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One request. Times are seconds on the machine's monotonic clock, `first_s` that of the body's first byte.
-
-    `error` is empty when a whole answer came; `cache` is the ``x-cache`` header, or "" where there is none.
-    """
-
-    target: str
-    started_s: float
-    first_s: float
-    ended_s: float
-    status: int = 0
-    cache: str = ""
-    timing: str = ""
-    error: str = ""
-
-    @property
-    def ttfb_ms(self) -> float:
-        """Time to the first byte of the body."""
-        return (self.first_s - self.started_s) * 1e3
-
-    @property
-    def total_ms(self) -> float:
-        """Time to the last byte."""
-        return (self.ended_s - self.started_s) * 1e3
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """All samples, and how many requests were never answered before the limit."""
-
-    samples: list[Sample]
-    unanswered: int = 0
-
-    def good(self, target: str, *, cache: str | None = None) -> list[Sample]:
-        """The whole answers of this target; `cache` asks for one outcome only."""
-        return [
-            sample
-            for sample in self.samples
-            if not sample.error and sample.target == target and cache in (None, sample.cache)
+def run(plan: Plan, *, processes: int = 1) -> Report:
+    """Ask everything in the plan from processes of their own, so that no other work delays their clocks."""
+    shares = [_share(plan, number, of=processes) for number in range(processes)]
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(spawned(["-m", "benchmarks.load_loop"], cwd=ROOT, stdin=subprocess.PIPE))
+            for _ in shares
         ]
-
-    @property
-    def outcomes(self) -> dict[str, int]:
-        """How often each thing happened: ``target exact``, ``target error: …``, ``unanswered``."""
-        counts = Counter(
-            f"{sample.target} {f'error: {sample.error}' if sample.error else sample.cache or sample.status}"
-            for sample in self.samples
-        )
-        return dict(counts) | ({"unanswered": self.unanswered} if self.unanswered else {})
-
-    @property
-    def per_second(self) -> float:
-        """Whole answers per second, from the first request's start to the last answer's end."""
-        good = [sample for sample in self.samples if not sample.error]
-        if not good:
-            return 0.0
-        wall_s = max(sample.ended_s for sample in self.samples) - min(sample.started_s for sample in self.samples)
-        return len(good) / wall_s
+        for client, share in zip(clients, shares, strict=True):
+            _tell(client, orjson.dumps(share))
+        for client in clients:
+            assert client.stdout is not None
+            client.stdout.readline()  # "ready", or nothing: then its code says why
+        start_s = time.perf_counter() + AHEAD_S
+        for number, client in enumerate(clients):
+            _tell(client, orjson.dumps(start_s + number / plan.rate_per_s if plan.rate_per_s else None))
+        reports = [_report(client) for client in clients]
+    samples = sorted((sample for report in reports for sample in report.samples), key=lambda sample: sample.started_s)
+    return Report(samples, sum(report.unanswered for report in reports))
 
 
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile: the least value that `percent` of the values do not exceed; NaN of none."""
-    if not values:
-        return math.nan
-    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
+def _share(plan: Plan, number: int, *, of: int) -> Plan:
+    """What one of several processes asks: every `of`-th request."""
+    return replace(
+        plan,
+        requests=plan.requests[number::of],
+        connections=max(1, len(range(number, plan.connections, of))),
+        warmup=len(range(number, plan.warmup, of)),
+        rate_per_s=plan.rate_per_s / of,
+    )
 
 
-# ── the loop ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def drive(plan: Plan) -> Report:
-    """Ask everything in the plan, in this process."""
-    samples: list[Sample] = []
-    waiting = iter(plan.requests)  # all clients take from this one
+def _tell(client: subprocess.Popen[bytes], line: bytes) -> None:
+    assert client.stdin is not None
     try:
-        async with asyncio.timeout(plan.limit_s), asyncio.TaskGroup() as clients:
-            for _ in range(plan.connections):
-                clients.create_task(_Client(plan, waiting, samples).run())
-    except TimeoutError:
-        return Report(samples[plan.warmup :], unanswered=len(plan.requests) - len(samples))
-    return Report(samples[plan.warmup :])
+        client.stdin.write(line + b"\n")
+        client.stdin.flush()
+    except BrokenPipeError:
+        raise ChildFailed(f"the load client ended with {client.wait()}; its words are above") from None
 
 
-def run(plan: Plan) -> Report:
-    """Ask everything in the plan from a process of its own, so that no other work delays its clock."""
-    with spawned(["-m", "benchmarks.load"], cwd=ROOT, stdin=subprocess.PIPE) as client:
-        told, _ = client.communicate(orjson.dumps(plan))
+def _report(client: subprocess.Popen[bytes]) -> Report:
+    told, _ = client.communicate()
     if client.returncode:
         raise ChildFailed(f"the load client ended with {client.returncode}; its words are above")
     report = orjson.loads(told)
     return Report([Sample(**sample) for sample in report["samples"]], report["unanswered"])
 
 
-class _Client:
-    """One closed loop, with one connection to each target."""
+# ── what came, in figures ───────────────────────────────────────────────────────────────────────────────────
 
-    def __init__(self, plan: Plan, waiting: Iterator[tuple[int, int]], samples: list[Sample]) -> None:
-        self._targets = plan.targets
-        self._bodies = [body.encode() for body in plan.bodies]
-        self._heads = [_head(target) for target in plan.targets]
-        self._waiting = waiting
-        self._samples = samples
-        self._connections: dict[int, Connection] = {}
 
-    async def run(self) -> None:
-        try:
-            for place, body in self._waiting:
-                self._samples.append(await self._sample(place, self._bodies[body]))
-        finally:
-            for connection in self._connections.values():
-                connection.close()
+def summary(report: Report) -> dict[str, Any]:
+    """Rate, failures, and for every outcome the percentiles of each time, in milliseconds."""
+    good = [sample for sample in report.samples if not sample.error]
+    outcomes = dict.fromkeys(sample.cache or str(sample.status) for sample in good)
+    return {
+        "requests_per_s": round(report.per_second, 1),
+        "outcomes": report.outcomes,
+        "late_ms": _rounded(sample.late_ms for sample in good),
+        "times": {
+            outcome: times([sample for sample in good if outcome == (sample.cache or str(sample.status))])
+            for outcome in outcomes
+        },
+    }
 
-    async def _sample(self, place: int, body: bytes) -> Sample:
-        target = self._targets[place]
-        request = self._heads[place] % len(body) + body
-        started_s = time.perf_counter()
-        try:
-            answer = await (await self._connection(place)).ask(request)
-        except (OSError, MalformedAnswer) as error:
-            if lost := self._connections.pop(place, None):
-                lost.close()
-            now_s = time.perf_counter()
-            return Sample(target.name, started_s, now_s, now_s, error=f"{type(error).__name__}: {error}")
-        ended_s = time.perf_counter()
-        return Sample(
-            target.name,
-            started_s,
-            answer.first_s or ended_s,
-            ended_s,
-            status=answer.status,
-            cache=answer.headers.get("x-cache", ""),
-            timing=answer.headers.get("server-timing", ""),
-            error=_fault(answer, target),
-        )
 
-    async def _connection(self, place: int) -> Connection:
-        """An open one; connecting counts into the time of the first request, which is what warming up is for."""
-        if place not in self._connections:
-            address = urlsplit(self._targets[place].url)
-            _, connection = await asyncio.get_running_loop().create_connection(
-                Connection, address.hostname or "", address.port or 80
+def times(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
+    """The percentiles of the times to the first byte and token, between tokens, and to the end, where there are any."""
+    values = {
+        "ttfb_ms": [sample.ttfb_ms for sample in samples],
+        "ttft_ms": [sample.ttft_ms for sample in samples if sample.ttft_ms is not None],
+        "inter_token_ms": [gap for sample in samples for gap in sample.gaps_ms],
+        "total_ms": [sample.total_ms for sample in samples],
+    }
+    return {name: _rounded(each) for name, each in values.items() if each}
+
+
+def _rounded(values: Any) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in Histogram(values).percentiles().items()}
+
+
+def print_summary(told: dict[str, Any], console: Console) -> None:
+    """The same as a table."""
+    names = list(dict.fromkeys(name for each in told["times"].values() for row in each.values() for name in row))
+    table = Table("outcome", "ms", *names, title=f"{told['requests_per_s']:g} requests/s")
+    for outcome, rows in told["times"].items():
+        for what, row in rows.items():
+            table.add_row(
+                outcome, what.removesuffix("_ms"), *(f"{row[name]:g}" if name in row else "" for name in names)
             )
-            self._connections[place] = connection
-        return self._connections[place]
+    console.print(table)
+    for outcome, count in told["outcomes"].items():
+        console.print(f"{outcome}: {count}")
 
 
-def _fault(answer: Answer, target: Target) -> str:
-    if answer.status != OK:
-        return f"status {answer.status}"
-    return "" if target.contains.encode() in answer.body else f"the body lacks {target.contains!r}"
+# ── the command ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _head(target: Target) -> bytes:
-    """The request's head, with a place for its length."""
-    address = urlsplit(target.url)
-    fields = {"host": address.netloc, "content-type": "application/json", **target.headers}
-    lines = [f"POST {address.path or '/'} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-    return "\r\n".join(lines).replace("%", "%%").encode("latin-1") + b"\r\ncontent-length: %d\r\n\r\n"
+def messages_url(url: str) -> str:
+    """The address of the Messages API at this server; raises `BadParameter`."""
+    address = urlsplit(url)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise typer.BadParameter(f"{url!r} is no address, expected http://host:port or https://host/v1/messages")
+    return url if address.path.strip("/") else f"{url.rstrip('/')}/v1/messages"
 
 
-def main() -> None:
-    """Read a plan as JSON from stdin, carry it out, and write the report as JSON to stdout."""
-    told = orjson.loads(sys.stdin.buffer.read())
-    targets = [Target(**target) for target in told.pop("targets")]
-    gc.freeze()
-    gc.disable()  # its pauses would be taken for the server's
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        report = runner.run(drive(Plan(targets=targets, **told)))
-    sys.stdout.buffer.write(orjson.dumps(report))
+def bodies_of(questions: Sequence[str], *, model: str, max_tokens: int, stream: bool) -> list[str]:
+    """One request a question."""
+    return [
+        orjson.dumps(
+            {
+                "model": model,
+                "max_tokens": max_tokens,
+                "stream": stream,
+                "messages": [{"role": "user", "content": question}],
+            }
+        ).decode()
+        for question in questions
+    ]
+
+
+def _read_bodies(path: Path, *, stream: bool) -> list[str]:
+    try:
+        told = [orjson.loads(line) for line in path.read_bytes().split(b"\n") if line.strip()]
+        return [orjson.dumps(body | {"stream": stream}).decode() for body in told]
+    except (OSError, TypeError, orjson.JSONDecodeError) as error:
+        raise typer.BadParameter(f"{path}: {error}; expected a Messages request as JSON a line") from None
+
+
+def _headers(given: Sequence[str]) -> dict[str, str]:
+    pairs = [each.partition(":") for each in given]
+    if wrong := next((name for name, sign, _ in pairs if not sign), None):
+        raise typer.BadParameter(f"{wrong!r} is no header, expected 'name: value'")
+    return {"anthropic-version": "2023-06-01"} | {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def main(
+    url: Annotated[str, typer.Argument(help="The server; without a path, /v1/messages.")],
+    requests: Annotated[int, typer.Option(min=1, help="How many.")] = 1000,
+    rate: Annotated[float, typer.Option(min=0, help="Requests a second that are due (open loop); 0: closed loop.")] = 0,
+    clients: Annotated[int, typer.Option(min=1, help="Connections: how many requests are in the air at most.")] = 16,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
+    stream: Annotated[bool, typer.Option(help="Ask for streams.")] = True,
+    question: Annotated[list[str] | None, typer.Option(help="What is asked, in turn.")] = None,
+    distinct: Annotated[bool, typer.Option(help="Number the questions, so that none is asked twice.")] = False,
+    bodies: Annotated[Path | None, typer.Option(help="Whole requests instead: JSON lines.")] = None,
+    model: Annotated[str, typer.Option(help="The model that is asked for.")] = "claude-sonnet-4-5",
+    max_tokens: Annotated[int, typer.Option(min=1, help="Of an answer.")] = 256,
+    header: Annotated[list[str] | None, typer.Option(help="'name: value', for instance a key.")] = None,
+    warmup: Annotated[int, typer.Option(min=0, help="First answers that do not count.")] = 0,
+    limit_s: Annotated[float, typer.Option(min=0.1, help="Seconds after which it ends.")] = 600,
+) -> None:
+    """Ask a Messages server many times and tell how long it took; exits with 1 when anything failed.
+
+    The last line is JSON. Percentiles that so few requests cannot tell from the slowest are left out.
+    """
+    if bodies:
+        asked = _read_bodies(bodies, stream=stream)
+    else:
+        texts = question or ["What is the capital of France?"]
+        turns = range(requests + warmup) if distinct else range(len(texts))
+        numbered = [texts[turn % len(texts)] + (f" ({turn + 1})" if distinct else "") for turn in turns]
+        asked = bodies_of(numbered, model=model, max_tokens=max_tokens, stream=stream)
+    if not asked:
+        raise typer.BadParameter(f"{bodies} holds no request")
+    whole = "message_stop" if stream else '"stop_reason"'
+    target = Target("server", messages_url(url), contains=whole, headers=_headers(header or ()))
+    order = [(0, place % len(asked)) for place in range(requests + warmup)]
+    plan = Plan([target], asked, order, clients, warmup, limit_s, rate_per_s=rate, tokens=stream)
+    report = run(plan, processes=min(processes, clients))
+    told = summary(report)
+    print_summary(told, Console(width=None if sys.stdout.isatty() else 140))
+    print(orjson.dumps(told).decode())
+    if report.unanswered or any(sample.error for sample in report.samples):
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

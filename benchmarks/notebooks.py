@@ -1,37 +1,48 @@
-"""Run notebooks with other parameters than their own.
+"""The project's notebooks: which there are, what parameters they take, and how one is executed.
 
-    python -m benchmarks.notebooks [NAME]… [--parameters FILE] [--set NAME=VALUE]…
-
-Executed notebooks and what they write go to `runs/<id>/`, which git ignores. A parameter that a notebook does not know
-is refused before anything runs (papermill would only warn), and so is a value of another type. With `--refresh` the
-notebooks themselves are run instead, as they are, and keep their new outputs. The last line printed is JSON.
+`benchmarks.report` is the command. A parameter that a notebook does not know is refused before anything runs
+(papermill would only warn), and so is a value of another type.
 """
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
-
-import orjson
-import typer
+from typing import Any
 
 from benchmarks.compile_embedder import study_module
 from benchmarks.figures import ROOT
 from workbench.errors import ConfigurationError
 
 NOTEBOOKS = ROOT / "notebooks"
+PARAMETERS = ROOT / "benchmarks" / "parameters"
 RUNS = ROOT / "runs"
 KERNEL = "python3"
 OUTPUT = "output"
 """The parameter that names the folder for what a notebook writes; it lies beside the executed notebook."""
 
-Value = str | int | float | bool
-TYPES: dict[str, type[Value]] = {"str": str, "int": int, "float": float, "bool": bool}
+Scalar = str | int | float | bool
+Value = Scalar | list[Scalar]
+Given = Mapping[str, object]
 TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The type of a parameter: one of these, or a list of them."""
+
+    item: type[Scalar]
+    is_list: bool = False
+
+    def __str__(self) -> str:
+        return f"list of {self.item.__name__}" if self.is_list else self.item.__name__
+
+
+KINDS = {of.__name__: Kind(of) for of in (str, int, float, bool)}
+KINDS |= {f"list[{name}]": Kind(kind.item, is_list=True) for name, kind in KINDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,19 @@ class Job:
 
     path: Path
     parameters: Mapping[str, Value]
+
+    @property
+    def name(self) -> str:
+        """What it is called in runs and parameter files."""
+        return self.path.stem
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why a notebook did not come to its end. `is_verdict`: an assertion did not hold."""
+
+    message: str
+    is_verdict: bool = False
 
 
 def find(names: Sequence[str]) -> list[Path]:
@@ -58,13 +82,13 @@ def find(names: Sequence[str]) -> list[Path]:
     return found or every
 
 
-def known_parameters(path: Path) -> dict[str, type[Value]]:
+def known_parameters(path: Path) -> dict[str, Kind]:
     """The names of the notebook's parameters and their types."""
     told: dict[str, dict[str, Any]] = study_module("papermill").inspect_notebook(str(path))
-    return {name: TYPES.get(each["inferred_type_name"].strip(), str) for name, each in told.items()}
+    return {name: KINDS.get(each["inferred_type_name"].strip(), Kind(str)) for name, each in told.items()}
 
 
-def prepared(path: Path, given: Mapping[str, object]) -> Job:
+def prepared(path: Path, given: Given) -> Job:
     """The job with these values, checked against the notebook; raises `ConfigurationError`."""
     known = known_parameters(path)
     for name in given:
@@ -74,8 +98,17 @@ def prepared(path: Path, given: Mapping[str, object]) -> Job:
     return Job(path, {name: _as(known[name], name, value) for name, value in given.items()})
 
 
-def _as(kind: type[Value], name: str, value: object) -> Value:
+def _as(kind: Kind, name: str, value: object) -> Value:
     """The value as this type; a text from the command line is read, another type is refused."""
+    if not kind.is_list:
+        return _as_scalar(kind.item, name, value)
+    values = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(values, list):
+        raise ConfigurationError(f"the parameter {name!r} is {value!r}, expected a {kind}; nothing was run")
+    return [_as_scalar(kind.item, name, each) for each in values]
+
+
+def _as_scalar(kind: type[Scalar], name: str, value: object) -> Scalar:
     try:
         if isinstance(value, str) and kind is not str:
             return TRUTH[value.lower()] if kind is bool else kind(value)
@@ -89,17 +122,34 @@ def _as(kind: type[Value], name: str, value: object) -> Value:
     raise ConfigurationError(f"the parameter {name!r} is {value!r}, expected a {kind.__name__}; nothing was run")
 
 
-def given_values(file: Path | None, assignments: Iterable[str]) -> dict[str, object]:
-    """The values of a file (a JSON object) and of NAME=VALUE texts, which come last."""
+def parameter_file(named: str) -> Path:
+    """`smoke` and `full` are the project's own; anything else is a path."""
+    own = PARAMETERS / f"{named}.toml"
+    return own if own.is_file() else Path(named)
+
+
+def file_values(file: Path, known: Iterable[Path]) -> dict[str, dict[str, object]]:
+    """A parameter file's values by notebook: TOML, a table for each; raises `ConfigurationError`."""
+    try:
+        told = tomllib.loads(file.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(
+            f"cannot read the parameters {file}: {error}; expected TOML with a table for each notebook"
+        ) from None
+    names = {path.stem for path in known}
+    for name, values in told.items():
+        if not isinstance(values, dict):
+            first = min(names, default="name")
+            raise ConfigurationError(f"{file}: {name!r} stands in no table, expected a line [{first}] above it")
+        if name not in names:
+            there = ", ".join(sorted(names))
+            raise ConfigurationError(f"{file}: there is no notebook {name!r}, only: {there}; nothing was run")
+    return told
+
+
+def assigned_values(assignments: Iterable[str]) -> dict[str, object]:
+    """The values of NAME=VALUE texts; raises `ConfigurationError`."""
     found: dict[str, object] = {}
-    if file:
-        try:
-            told = orjson.loads(file.read_bytes())
-        except (OSError, orjson.JSONDecodeError) as error:
-            raise ConfigurationError(f"cannot read the parameters {file}: {error}; expected a JSON object") from None
-        if not isinstance(told, dict):
-            raise ConfigurationError(f"the parameters {file} hold a {type(told).__name__}, expected a JSON object")
-        found |= told
     for each in assignments:
         name, sign, value = each.partition("=")
         if not sign:
@@ -115,65 +165,34 @@ def new_folder(runs: Path, name: str = "") -> Path:
     return folder
 
 
-def run(job: Job, folder: Path) -> str | None:
+def run(job: Job, folder: Path) -> Failed | None:
     """Execute the notebook into this folder, with its progress on stderr; gives what went wrong."""
     papermill = study_module("papermill")
     parameters = dict(job.parameters)
     if OUTPUT in known_parameters(job.path):
-        parameters.setdefault(OUTPUT, str(folder / job.path.stem))
+        parameters.setdefault(OUTPUT, str(folder / job.name))
     target = folder / job.path.name
     try:
         papermill.execute_notebook(
             str(job.path), str(target), parameters=parameters, kernel_name=KERNEL, progress_bar=True
         )
     except papermill.exceptions.PapermillExecutionError as error:
-        return f"cell {error.exec_count}: {error.ename}: {error.evalue}; see {target}"
+        said = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
+        return Failed(said, is_verdict=error.ename == "AssertionError")
     except RuntimeError as error:  # the kernel died
-        return f"{error}; see {target}"
+        return Failed(str(error))
     return None
 
 
-def refresh(path: Path) -> str | None:
+def refresh(path: Path) -> Failed | None:
     """Execute the notebook as it is and keep its outputs, without what only this machine knows."""
     nbformat, nbclient = study_module("nbformat"), study_module("nbclient")
     notebook = nbformat.read(path, as_version=4)
     try:
         nbclient.NotebookClient(notebook, kernel_name=KERNEL, record_timing=False).execute()
     except (nbclient.exceptions.CellExecutionError, RuntimeError) as error:
-        return str(error).strip().splitlines()[-1]
+        return Failed(str(error).strip().splitlines()[-1])
     kernel = {"display_name": "Python 3", "language": "python", "name": KERNEL}
     notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
     nbformat.write(notebook, path)
     return None
-
-
-def main(
-    names: Annotated[list[str] | None, typer.Argument(help="Notebooks, all when absent; a beginning will do.")] = None,
-    parameters: Annotated[Path | None, typer.Option(help="A JSON object of parameters.")] = None,
-    assignments: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, after the file's.")] = None,
-    runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = RUNS,
-    run_id: Annotated[str, typer.Option("--id", help="Its folder there, the time when absent.")] = "",
-    in_place: Annotated[bool, typer.Option("--refresh", help="Run the notebooks themselves, as they are.")] = False,
-) -> None:
-    """Run notebooks; exits with 1 when one fails, with 2 when something makes no sense."""
-    try:
-        jobs = [prepared(path, given_values(parameters, assignments or ())) for path in find(names or ())]
-        if in_place and any(job.parameters for job in jobs):
-            raise ConfigurationError("--refresh runs notebooks as they are: leave the parameters out")
-        folder = NOTEBOOKS if in_place else new_folder(runs, run_id)
-        failed = {}
-        for job in jobs:
-            print(f"{job.path.stem} …", file=sys.stderr)
-            if said := refresh(job.path) if in_place else run(job, folder):
-                failed[job.path.stem] = said
-                print(f"{job.path.stem} failed: {said}", file=sys.stderr)
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
-    print(orjson.dumps({"folder": str(folder), "run": [job.path.stem for job in jobs], "failed": failed}).decode())
-    if failed:
-        raise typer.Exit(1)
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -5,17 +5,26 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.responses import Response
 
+from benchmarks.histogram import Histogram
 from benchmarks.http_client import Answer, MalformedAnswer
-from benchmarks.load import Plan, Report, Sample, Target, drive, percentile, run
+from benchmarks.load import Plan, Report, Sample, Target, drive, percentile, run, summary
+from benchmarks.stand_ins.ollama import StandInOllama
+from benchmarks.stand_ins.ollama_script import echo
 from benchmarks.stand_ins.serving import LOOPBACK, serve_in_thread
+from tests.proxying import proxied
 
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 HEAD = b"HTTP/1.1 200 OK\r\nX-Cache: exact\r\n"
@@ -206,3 +215,98 @@ def test_a_process_of_its_own_reports_the_same() -> None:
 def test_a_rate_counts_whole_answers_from_the_first_start_to_the_last_end() -> None:
     good = [Sample("a", started_s=float(i), first_s=i + 1.5, ended_s=i + 2.0, status=200) for i in range(8)]
     assert Report([*good, Sample("a", 8.0, 10.0, 10.0, error="lost")]).per_second == pytest.approx(0.8)
+
+
+# ── an open loop ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_request_that_had_to_wait_for_a_stalled_one_counts_its_wait() -> None:
+    server = Raw(lambda _: sized(b"end"))
+
+    async def ask() -> Report:
+        async with server as target:
+            plan = Plan([target], ["body"], [(0, 0)] * 5, connections=1, rate_per_s=1000)
+            return await drive(plan, start_s=time.perf_counter() - 10)  # ten seconds behind from the start
+
+    report = asyncio.run(ask())
+    assert report.outcomes == {"raw exact": 5}
+    assert all(sample.late_ms > 9_000 and sample.total_ms > sample.late_ms for sample in report.samples)
+    gaps_s = [later.started_s - earlier.started_s for earlier, later in pairwise(report.samples)]
+    assert gaps_s == [pytest.approx(0.001)] * 4
+
+
+def test_nothing_of_an_open_loop_is_asked_before_it_is_due() -> None:
+    server = Raw(lambda _: sized(b"end"))
+
+    async def ask() -> Report:
+        async with server as target:
+            return await drive(Plan([target], ["body"], [(0, 0)] * 8, connections=3, rate_per_s=200))
+
+    samples = asyncio.run(ask()).samples
+    assert len(samples) == 8
+    assert all(sample.sent_s >= sample.started_s for sample in samples)
+
+
+# ── several processes, and the command ──────────────────────────────────────────────────────────────────────
+
+
+def test_several_processes_share_the_requests_and_the_rate() -> None:
+    with serve_in_thread(Response("the end")) as url:
+        plan = Plan([Target("asgi", url, "end")], ["{}"], [(0, 0)] * 21, 4, warmup=4, rate_per_s=1000)
+        report = run(plan, processes=2)
+    assert report.outcomes == {"asgi 200": 17}
+    gaps_s = [later.started_s - earlier.started_s for earlier, later in pairwise(report.samples)]
+    assert min(gaps_s) == pytest.approx(0.001, abs=1e-6)
+
+
+def load(url: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks.load", url, *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_tells_times_by_outcome(tmp_path: Path) -> None:
+    with proxied(tmp_path, StandInOllama(echo(chunks=5)), semantic="off") as address:
+        done = load(address, "--requests", "12", "--clients", "2", "--processes", "2", "--distinct")
+        told = orjson.loads(done.stdout.splitlines()[-1])
+        again = load(address, "--requests", "12", "--distinct", "--no-stream", "--rate", "200")
+        repeated = orjson.loads(again.stdout.splitlines()[-1])
+    assert (done.returncode, again.returncode) == (0, 0), done.stderr + again.stderr
+    assert told["outcomes"] == {"server miss": 12}
+    assert told["times"]["miss"].keys() == {"ttfb_ms", "ttft_ms", "inter_token_ms", "total_ms"}
+    assert repeated["outcomes"] == {"server exact": 12}
+    assert repeated["times"]["exact"].keys() == {"ttfb_ms", "total_ms"}
+
+
+def test_the_command_fails_when_a_request_does(tmp_path: Path) -> None:
+    with serve_in_thread(Response("teapot", status_code=418)) as url:
+        done = load(url, "--requests", "2")
+    assert done.returncode == 1
+    assert orjson.loads(done.stdout.splitlines()[-1])["outcomes"] == {"server error: status 418": 2}
+    for options in (["ftp://host"], [url, "--header", "none"], [url, "--bodies", str(tmp_path / "absent")]):
+        assert load(*options).returncode == 2
+
+
+# ── histograms ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.lists(st.floats(1e-5, 1e6), min_size=1), st.lists(st.floats(1e-5, 1e6)), st.floats(1, 100))
+def test_a_histogram_is_the_percentile_to_a_thousandth(one: list[float], other: list[float], percent: float) -> None:
+    both, more = Histogram(one), Histogram(other)
+    both.merge(more)
+    exact = percentile([*one, *other], percent)
+    assert exact <= both.percentile(percent) <= exact * 1.001
+    assert len(both) == len(one) + len(other)
+
+
+def test_a_histogram_tells_only_percentiles_that_it_can() -> None:
+    assert Histogram().percentiles() == {}
+    assert math.isnan(Histogram().percentile(50))
+    assert list(Histogram([1.0] * 20).percentiles()) == ["p50", "p75", "p90", "p95", "max"]
+    assert list(Histogram([1.0] * 1000).percentiles())[-2:] == ["p99.9", "max"]
+
+
+def test_a_summary_keeps_outcomes_apart() -> None:
+    fast = Sample("a", 0.0, 0.001, 0.002, status=200, cache="exact")
+    told = summary(Report([fast, Sample("a", 0.0, 0.5, 1.0, status=200), Sample("a", 0.0, 9.0, 9.0, error="lost")]))
+    assert told["times"]["exact"]["total_ms"]["max"] == 2
+    assert told["times"]["200"]["total_ms"]["max"] == 1000

@@ -13,7 +13,17 @@ import orjson
 import pytest
 
 from benchmarks.figures import ROOT
-from benchmarks.notebooks import find, given_values, known_parameters, new_folder, prepared
+from benchmarks.manifest import load_manifest
+from benchmarks.notebooks import (
+    KINDS,
+    assigned_values,
+    file_values,
+    find,
+    known_parameters,
+    new_folder,
+    parameter_file,
+    prepared,
+)
 from workbench.errors import ConfigurationError
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -65,16 +75,34 @@ def test_names_are_found_by_their_beginning() -> None:
         find(["0"])
 
 
-def test_values_of_the_command_line_come_after_the_files(tmp_path: Path) -> None:
-    file = tmp_path / "parameters.json"
-    file.write_text('{"alpha": 0.02, "seed": 1}')
-    assert given_values(file, ["seed=2", "dataset=a=b"]) == {"alpha": 0.02, "seed": "2", "dataset": "a=b"}
+def test_values_of_the_command_line_are_names_and_texts() -> None:
+    assert assigned_values(["seed=2", "dataset=a=b"]) == {"seed": "2", "dataset": "a=b"}
     with pytest.raises(ConfigurationError, match="'seed' sets nothing"):
-        given_values(None, ["seed"])
-    for text, expected in (("{", "cannot read"), ("[]", "hold a list")):
+        assigned_values(["seed"])
+
+
+def test_a_parameter_file_names_only_notebooks_that_there_are(tmp_path: Path) -> None:
+    file = tmp_path / "parameters.toml"
+    file.write_text("[01_tune_threshold]\nalpha = 0.02\n")
+    assert file_values(file, NOTEBOOKS) == {"01_tune_threshold": {"alpha": 0.02}}
+    for text, expected in (
+        ("[", "cannot read the parameters"),
+        ("[01_tune_treshold]\nalpha = 1\n", "no notebook '01_tune_treshold', only: 00_train_verifier"),
+        ("alpha = 1\n", "'alpha' stands in no table, expected a line \\[00_train_verifier\\]"),
+    ):
         file.write_text(text)
         with pytest.raises(ConfigurationError, match=expected):
-            given_values(file, [])
+            file_values(file, NOTEBOOKS)
+    with pytest.raises(ConfigurationError, match="cannot read the parameters"):
+        file_values(tmp_path / "absent.toml", NOTEBOOKS)
+
+
+@pytest.mark.usefixtures("papermill")
+@pytest.mark.parametrize("name", ["smoke", "full"])
+def test_the_own_parameter_files_fit_the_notebooks(name: str) -> None:
+    given = file_values(parameter_file(name), NOTEBOOKS)
+    for path in NOTEBOOKS:
+        prepared(path, given.get(path.stem, {}))
 
 
 def test_a_run_never_writes_into_an_earlier_one(tmp_path: Path) -> None:
@@ -109,25 +137,32 @@ def notebook(folder: Path, *sources: str) -> Path:
     return path
 
 
-PARAMETERS = 'alpha: float = 0.5  # one\nseed: int = 3  # two\nfast: bool = False  # three\noutput: str = ""  # four'
+PARAMETERS = """alpha: float = 0.5  # one
+seed: int = 3  # two
+fast: bool = False  # three
+sizes: list[int] = [1, 2]  # four
+output: str = ""  # five"""
 
 
 @pytest.mark.usefixtures("papermill")
 def test_values_become_what_the_notebook_says(tmp_path: Path) -> None:
     path = notebook(tmp_path, PARAMETERS)
-    assert known_parameters(path) == {"alpha": float, "seed": int, "fast": bool, "output": str}
-    job = prepared(path, {"alpha": "1", "seed": 4, "fast": "true", "output": "7"})
-    assert job.parameters == {"alpha": 1.0, "seed": 4, "fast": True, "output": "7"}
+    kinds = {"alpha": "float", "seed": "int", "fast": "bool", "sizes": "list[int]", "output": "str"}
+    assert known_parameters(path) == {name: KINDS[kind] for name, kind in kinds.items()}
+    job = prepared(path, {"alpha": "1", "seed": 4, "fast": "true", "sizes": "1, 20", "output": "7"})
+    assert job.parameters == {"alpha": 1.0, "seed": 4, "fast": True, "sizes": [1, 20], "output": "7"}
 
 
 @pytest.mark.usefixtures("papermill")
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"alhpa": "1"}, "made has no parameter 'alhpa', only: alpha, seed, fast, output; nothing was run"),
+        ({"alhpa": "1"}, "made has no parameter 'alhpa', only: alpha, seed, fast, sizes, output; nothing was run"),
         ({"alpha": "much"}, "the parameter 'alpha' is 'much', expected a float"),
         ({"seed": 1.5}, "the parameter 'seed' is 1.5, expected a int"),
         ({"fast": "perhaps"}, "the parameter 'fast' is 'perhaps', expected a bool"),
+        ({"sizes": "1,a"}, "the parameter 'sizes' is 'a', expected a int"),
+        ({"sizes": 3}, "the parameter 'sizes' is 3, expected a list of int"),
         ({"output": 3}, "the parameter 'output' is 3, expected a str"),
     ],
 )
@@ -138,8 +173,13 @@ def test_what_a_notebook_does_not_know_is_refused(tmp_path: Path, given: dict[st
 
 
 def run(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command, on this notebook."""
-    command = [sys.executable, "-m", "benchmarks.notebooks", str(path), "--runs", str(path.parent / "runs"), *arguments]
+    """A run of this notebook."""
+    return report(path, "run", str(path), "--runs", str(path.parent / "runs"), *arguments)
+
+
+def report(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command, in the notebook's folder."""
+    command = [sys.executable, "-m", "benchmarks.report", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "IPYTHONDIR": str(path.parent / "ipython")}
     return subprocess.run(command, capture_output=True, text=True, cwd=path.parent, env=environment, check=False)
 
@@ -153,33 +193,74 @@ def test_unknown_parameter_runs_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("papermill")
-def test_a_failing_notebook_is_named_and_exits_with_one(tmp_path: Path) -> None:
-    done = run(notebook(tmp_path, PARAMETERS, "1 / 0"), "--id", "here")
+def test_a_notebook_that_dies_keeps_what_it_has_and_marks_the_run(tmp_path: Path) -> None:
+    writes = "import pathlib\npathlib.Path(output).mkdir()\npathlib.Path(output, 'part').write_text('kept')"
+    done = run(notebook(tmp_path, PARAMETERS, writes, "1 / 0"), "--id", "here")
     assert done.returncode == 1, done.stderr
     told = orjson.loads(done.stdout.splitlines()[-1])
-    assert told["failed"]["made"].startswith("cell 3: ZeroDivisionError")
-    assert (tmp_path / "runs" / "here" / "made.ipynb").exists()
+    assert told["failed"]["made"].startswith("cell 4: ZeroDivisionError")
+    folder = tmp_path / "runs" / "here"
+    assert (folder / "made" / "part").read_text() == "kept"
+    assert load_manifest(folder).parts[0].status == "died"
+    assert "ZeroDivisionError" in (folder / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("papermill")
+def test_a_verdict_that_fails_fails_the_run(tmp_path: Path) -> None:
+    done = run(notebook(tmp_path, PARAMETERS, "assert seed > 3, 'too few'"), "--id", "here")
+    assert done.returncode == 1, done.stderr
+    manifest = load_manifest(tmp_path / "runs" / "here")
+    assert (manifest.parts[0].status, manifest.passed, manifest.complete) == ("verdict failed", False, True)
+    assert "too few" in manifest.parts[0].message
 
 
 @pytest.mark.usefixtures("papermill")
 def test_a_notebook_writes_beside_its_executed_copy(tmp_path: Path) -> None:
+    verdict = "pathlib.Path(output, 'verdict.json').write_text('{\"rate\": 0.5}')"
     path = notebook(
-        tmp_path, PARAMETERS, "import pathlib\npathlib.Path(output).mkdir()\nassert (alpha, seed) == (0.25, 3)"
+        tmp_path,
+        PARAMETERS,
+        f"import pathlib\npathlib.Path(output).mkdir()\n{verdict}\nassert (alpha, seed) == (0.25, 3)",
     )
     before = path.read_bytes()
     done = run(path, "--set", "alpha=0.25", "--id", "here")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "runs" / "here" / "made").is_dir()
     assert path.read_bytes() == before
+    manifest = load_manifest(tmp_path / "runs" / "here")
+    assert manifest.passed
+    assert (manifest.parts[0].verdict, manifest.parts[0].compared) == ({"rate": 0.5}, False)
 
 
 @pytest.mark.usefixtures("papermill")
 def test_refreshing_keeps_outputs_and_nothing_of_the_machine(tmp_path: Path) -> None:
     path = notebook(tmp_path, PARAMETERS, "print(seed)")
-    assert run(path, "--refresh", "--set", "seed=1").returncode == 2
-    done = run(path, "--refresh")
+    done = report(path, "refresh", str(path))
     assert done.returncode == 0, done.stderr
     kept = orjson.loads(path.read_bytes())
     assert kept["cells"][1]["outputs"][0]["text"] in ("3\n", ["3\n"])
     assert [cell["execution_count"] for cell in kept["cells"]] == [1, 2]
     assert kept["metadata"]["language_info"] == {"name": "python"}
+
+
+@pytest.mark.usefixtures("papermill")
+def test_outputs_that_are_not_as_kept_fail_the_run_as_they_fail_nbval(tmp_path: Path) -> None:
+    pytest.importorskip("nbval", reason="nbval is in the test extra")
+    path = notebook(tmp_path, PARAMETERS, "print(seed)", "import time\ntime.time()")
+    told = orjson.loads(path.read_bytes())
+    told["cells"][2]["metadata"]["tags"] = ["nbval-ignore-output"]
+    path.write_bytes(orjson.dumps(told))
+    assert report(path, "refresh", str(path)).returncode == 0
+    assert run(path, "--id", "same").returncode == 0
+    assert nbval(path).returncode == 0
+    path.write_text(path.read_text().replace('"3\\n"', '"4\\n"'))
+    done = run(path, "--id", "other")
+    assert done.returncode == 1
+    assert "code cell 2: stdout was '4\\n', is '3\\n'" in orjson.loads(done.stdout.splitlines()[-1])["failed"]["made"]
+    assert nbval(path).returncode == 1
+
+
+def nbval(path: Path) -> subprocess.CompletedProcess[str]:
+    """nbval's own word on it."""
+    command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", str(path)]
+    environment = os.environ | {"IPYTHONDIR": str(path.parent / "ipython")}
+    return subprocess.run(command, capture_output=True, text=True, cwd=path.parent, env=environment, check=False)
