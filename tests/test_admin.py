@@ -86,7 +86,7 @@ def test_every_request_leaves_one_exchange_without_its_prompt(tmp_path: Path) ->
     assert [row["status"] for row in rows] == [400, 200, 200]
     assert rows[2]["thinker"].startswith("ollama+http://127.0.0.1")
     assert rows[2]["usage"]["output_tokens"] == rows[1]["usage"]["output_tokens"] > 0
-    assert list(rows[2]["stages_ms"]) == ["parse", "question", "cache", "first_byte", "total"]
+    assert list(rows[2]["stages_ms"]) == ["parse", "question", "exact", "first_byte", "total"]
     assert "secret plan" not in shown.text
 
 

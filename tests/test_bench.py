@@ -59,7 +59,7 @@ def test_a_quick_run_measures_every_figure_and_leaves_nothing_behind(tmp_path: P
     ]  # fmt: skip
     assert {row["name"]: row["failed"] for row in rows if row["failed"]} == {}
     assert [row["name"] for row in rows if row["value"] is None or not row["samples"]] == []
-    assert {"parse", "question", "cache"} <= rows[-1]["more"].keys() | rows[5]["more"].keys()
+    assert {"parse", "question", "exact"} <= rows[-1]["more"].keys() | rows[5]["more"].keys()
     assert "resident memory" in output.rpartition("}")[2]
 
 

@@ -312,8 +312,10 @@ def test_server_timing_comes_on_request(tmp_path: Path) -> None:
         missed = post(address, body(stream=True), x_server_timing="1")
         assert "server-timing" not in post(address, body()).headers
         hit = post(address, body(), x_server_timing="1")
-    assert stages(missed) == ["parse", "question", "cache", "first_byte"]
-    assert stages(hit) == ["parse", "question", "cache"]
+        similar = post(address, body(f"{QUESTION.lower()} please"), x_server_timing="1")
+    assert stages(missed) == ["parse", "question", "exact", "first_byte"]
+    assert stages(hit) == ["parse", "question", "exact", "replay"]
+    assert stages(similar)[:6] == ["parse", "question", "exact", "embed", "search", "decide"]
 
 
 def stages(response: httpx2.Response) -> list[str]:

@@ -23,6 +23,9 @@ from workbench.errors import EmbeddingError, StoreError
 
 log = logging.getLogger(__name__)
 
+Mark = Callable[[str], None]
+"""Told the name of each step of a lookup when it ends: exact, embed, search, decide."""
+
 Semantic = Literal["on", "shadow", "off"]
 """Whether questions are matched by meaning; `shadow` observes and never serves."""
 
@@ -100,16 +103,18 @@ class SemanticCache:
         self._changes_at = 0.0
         self._generation = 0  # counts removals, so that a racing read does not bring a removed entry back
 
-    async def lookup(self, tenant: str, question: Question, *, semantic: Semantic = "on") -> Hit | Miss | Bypass:
-        """The stored reply for this question, or why there is none.
+    async def lookup(
+        self, tenant: str, question: Question, *, semantic: Semantic = "on", mark: Mark = lambda _: None
+    ) -> Hit | Miss | Bypass:
+        """The stored reply for this question, or why there is none; `mark` hears of each step that was taken.
 
         Where there are permits, they tell whether shadow mode is over.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                if entry := await self._exact(tenant, question.digest):
-                    return Hit(entry, "exact")
-                return await self._by_meaning(tenant, question, semantic)
+                entry = await self._exact(tenant, question.digest)
+                mark("exact")
+                return Hit(entry, "exact") if entry else await self._by_meaning(tenant, question, semantic, mark)
         except (StoreError, EmbeddingError, TimeoutError) as error:
             log.warning("cache.lookup_failed error=%r", error)
             return Bypass("cache-fault")
@@ -181,7 +186,7 @@ class SemanticCache:
             await self._memory.put(tenant, entry)
         return entry
 
-    async def _by_meaning(self, tenant: str, question: Question, semantic: Semantic) -> Hit | Miss:
+    async def _by_meaning(self, tenant: str, question: Question, semantic: Semantic, mark: Mark) -> Hit | Miss:
         if semantic == "off" or self._embedder is None:
             return Miss("semantic-off")
         reason = self._why_not(question)
@@ -190,13 +195,17 @@ class SemanticCache:
         if not self.store.has_scope(tenant, question.scope):
             return Miss("no-candidate")
         vector = await self._embed(self._embedder, tenant, question.scope, question.text)
+        mark("embed")
         if vector is None:
             return Miss("unreadable")
         neighbours = await self.store.nearest(tenant, question.scope, vector, k=NEIGHBOURS)
+        mark("search")
         if self._permits and neighbours:
             await self._permits.look(tenant)
         permitted = [(neighbour, self._permission(tenant, question, neighbour, semantic)) for neighbour in neighbours]
-        return await self._decide(question.text, permitted)
+        found = await self._decide(question.text, permitted)
+        mark("decide")
+        return found
 
     def _permission(self, tenant: str, question: Question, neighbour: Neighbour, semantic: Semantic) -> Permission:
         if self._permits is None:

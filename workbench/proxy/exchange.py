@@ -103,8 +103,7 @@ class Exchanger:
         exchange.model = model.name
         exchange.content = Content(asks, session=_session(incoming.request))
         exchange.mark("question")
-        found = await self._look_up(incoming, asks)
-        exchange.mark("cache")
+        found = await self._look_up(incoming, asks, exchange)
         if isinstance(found, Hit):
             if reply := await self._read(found, incoming.caller):
                 _note(exchange, found)
@@ -137,7 +136,7 @@ class Exchanger:
             case Miss(reason=reason, decision=Serve() | Refuse()) if reason != "shadow":
                 self._auditor.missed(asked.tenant)
 
-    async def _look_up(self, incoming: Incoming, asked: Question) -> Hit | Miss | Bypass:
+    async def _look_up(self, incoming: Incoming, asked: Question, exchange: Exchange) -> Hit | Miss | Bypass:
         match incoming.control:
             case "no-store":
                 return Bypass("no-store")
@@ -145,7 +144,7 @@ class Exchanger:
                 return Bypass("no-cache", store=True)
             case _:
                 tenant = incoming.caller.tenant
-                return await self._cache.lookup(tenant, asked, semantic=self._semantic(tenant))
+                return await self._cache.lookup(tenant, asked, semantic=self._semantic(tenant), mark=exchange.mark)
 
     async def _read(self, hit: Hit, caller: Caller) -> Reply | None:
         """The stored reply; one that cannot be read is removed, and the request is a miss."""

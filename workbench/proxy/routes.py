@@ -56,10 +56,12 @@ async def _answer(request: Request, serving: Services, exchange: Exchange) -> Re
     exchange.model, exchange.stream = incoming.request.model, incoming.request.stream
     exchange.mark("parse")
     match await serving.exchanger.answer(incoming, exchange):
-        case Replayed(reply) if exchange.stream:
-            return Response(reply_stream(reply), headers=STREAM_HEADERS | exchange.headers)
         case Replayed(reply):
-            return Response(reply_json(reply), headers=exchange.headers, media_type="application/json")
+            told = reply_stream(reply) if exchange.stream else reply_json(reply)
+            exchange.mark("replay")
+            if exchange.stream:
+                return Response(told, headers=STREAM_HEADERS | exchange.headers)
+            return Response(told, headers=exchange.headers, media_type="application/json")
         case Live(reader) if exchange.stream:
             limits = serving.limits
             return LiveStream(
