@@ -50,15 +50,23 @@ class Child:
 
 
 @contextlib.contextmanager
-def server(folder: Path, *, thinker: str, store: str = "", **variables: str) -> Iterator[Child]:
+def server(
+    folder: Path,
+    *,
+    thinker: str,
+    store: str = "",
+    options: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Child]:
     """`serve.py` with all its data in `folder`, none of the user's settings, ready to answer.
 
-    Its store is a file there unless `store` names another; `variables` are set for it alone.
+    `thinker` is a stand-in's address or a Thinker's URL. The store is a file in `folder` unless it is named; `options`
+    are more flags, `variables` more settings.
     """
-    store = store or f"sqlite:///{folder / 'cache.sqlite'}"
-    options = ["--port", "0", "--store", store, "--thinker", f"ollama+{thinker}"]
+    url = thinker if "+" in thinker or thinker.startswith("embedded:") else f"ollama+{thinker}"
+    given = ["--port", "0", "--store", store or f"sqlite:///{folder / 'cache.sqlite'}", "--thinker", url, *options]
     began_s = time.perf_counter()
-    with _started([str(ROOT / "serve.py"), *options], folder=folder, variables=variables) as (child, first_line):
+    with _started([str(ROOT / "serve.py"), *given], folder=folder, variables=variables) as (child, first_line):
         address = re.search(r"http://\S+", first_line)
         if address is None:
             raise ChildFailed(f"serve.py said {first_line!r}:\n{_log(folder)}")

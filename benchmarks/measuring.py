@@ -85,7 +85,7 @@ class Measuring:
         """The same requests to the proxy and to its upstream, by turns."""
         warmup = self._warmup(1)
         taken = list(islice(bodies, count + warmup))
-        mixed = [text for body in taken for text in (body, _chat(body))]
+        mixed = [text for body in taken for text in (body, chat_body(body))]
         order = [(i % 2, i) for i in range(len(mixed))]
         found = self._round([self._proxy(), self._upstream()], mixed, order, 1, 2 * warmup)
         return Round(found.report, 2 * found.server_cpu_ms)  # only every other request was the proxy's
@@ -96,7 +96,7 @@ class Measuring:
         taken = list(islice(bodies, count + warmup))
         order = [(0, i) for i in range(len(taken))]
         proxied = self._round([self._proxy()], taken, order, clients, warmup)
-        return proxied, self._round([self._upstream()], [_chat(body) for body in taken], order, clients, warmup)
+        return proxied, self._round([self._upstream()], [chat_body(body) for body in taken], order, clients, warmup)
 
     def ceiling(self, bodies: list[str], *, clients: int) -> list[Round]:
         """The same against a server that does nothing."""
@@ -123,7 +123,7 @@ class Measuring:
         return Target(UPSTREAM, f"{self._ollama.url}/api/chat", contains='"done":true')
 
 
-def _chat(body: str) -> str:
+def chat_body(body: str) -> str:
     """What the proxy sends upstream for this request."""
     asked = question(parse_request(body.encode()), model=MODEL.name, model_digest=MODEL.sha256)
     return chat_call(asked.request, model=MODEL.name, num_ctx=32_768, keep_alive="30m").body.decode()

@@ -6,6 +6,7 @@ questions that are asked have the embedder's own vectors; the others have random
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
@@ -125,6 +126,24 @@ async def fill(path: Path, models: Models, size: Size) -> Stock:
     finally:
         await store.close()
     return stock
+
+
+async def add_others(path: Path, models: Models, count: int) -> None:
+    """Put so many more entries into the scope of all small requests; nobody asks for them, every search sees them."""
+    store = SqliteStore(path, max_bytes=64 * 1024**3, fingerprint=models.embedder.fingerprint)
+    like = _entry(small_body("What is asked by nobody?"), _random(1)[0])
+    chance = np.random.default_rng(SEED + 1)
+    await store.open()
+    try:
+        for number in range(count):
+            row = chance.standard_normal(384).astype(np.float32)
+            digest = hashlib.sha256(b"%d" % number).hexdigest()
+            text = f"{like.text} ({number})"
+            await store.put(
+                DEFAULT_TENANT, replace(like, digest=digest, text=text, vector=row / np.float32(np.linalg.norm(row)))
+            )
+    finally:
+        await store.close()
 
 
 def stored(stem: str) -> str:
