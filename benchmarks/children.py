@@ -60,10 +60,10 @@ def server(
 ) -> Iterator[Child]:
     """`serve.py` with all its data in `folder`, none of the user's settings, ready to answer.
 
-    `thinker` is a stand-in's address or a Thinker's URL. The store is a file in `folder` unless it is named; `options`
-    are more flags, `variables` more settings.
+    `thinker` is a stand-in Ollama's address, or a Thinker's URL. The store is a file in `folder` unless one is named.
+    `options` are more flags, `variables` settings that win over all this.
     """
-    url = thinker if "+" in thinker or thinker.startswith("embedded:") else f"ollama+{thinker}"
+    url = thinker if not thinker.startswith("http://") else f"ollama+{thinker}"
     given = ["--port", "0", "--store", store or f"sqlite:///{folder / 'cache.sqlite'}", "--thinker", url, *options]
     began_s = time.perf_counter()
     with _started([str(ROOT / "serve.py"), *given], folder=folder, variables=variables) as (child, first_line):

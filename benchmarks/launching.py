@@ -1,0 +1,253 @@
+"""What notebook 05 does: start the proxy, look at it, put a question of each kind to it, watch it, stop it."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import random
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import httpx2
+import orjson
+
+from benchmarks import children
+from benchmarks.families import DATA, read_families
+from benchmarks.figures import ROOT, this_run
+from benchmarks.judging import Table
+from workbench.cache.policy import Policy, load_policy
+
+STAND_IN = "stand-in"
+TUNED = ROOT / "runs" / "smoke" / "01_tune_threshold" / "policy.json"
+TIMEOUT_S = 120.0
+REPEATS = (0.45, 0.3)
+"""Of the sample traffic: the shares of questions that were asked before, in the same words and in others."""
+
+Status = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something that was looked at, what was seen, and what to do about it."""
+
+    check: str
+    status: Status
+    seen: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A question of one kind, and what came of it."""
+
+    kind: str
+    question: str
+    expected: tuple[str, ...]
+    outcome: str
+    reason: str
+    total_ms: float
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether it was answered from where it should be."""
+        return self.outcome in self.expected
+
+
+class Proxy:
+    """A running `serve.py`; it ends with `stop`, and with this process at the latest."""
+
+    def __init__(self, stack: ExitStack, child: children.Child) -> None:
+        self.url = child.url
+        self.ready_s = child.ready_s
+        self._stack = stack
+        self._pid = child.pid
+        atexit.register(self.stop)
+
+    def __repr__(self) -> str:
+        return f"the proxy serves on {self.url}"
+
+    def stop(self) -> str:
+        """End it and all that was started with it; says so."""
+        self._stack.close()
+        atexit.unregister(self.stop)
+        return f"stopped: {'still there' if Path(f'/proc/{self._pid}').exists() else 'nothing of it is left'}"
+
+    def get(self, path: str) -> Any:
+        """The JSON that a route answers."""
+        return httpx2.get(f"{self.url}{path}", timeout=TIMEOUT_S, trust_env=False).json()
+
+    def ask(self, question: str, *, system: str) -> tuple[httpx2.Response, float]:
+        """One question in a conversation of its own; the answer, and how many milliseconds it took."""
+        body = {
+            "model": "claude-sonnet-4-5",
+            "max_tokens": 1000,
+            "system": system,
+            "messages": [{"role": "user", "content": question}],
+        }
+        began_s = time.perf_counter()
+        answer = httpx2.post(f"{self.url}/v1/messages", json=body, timeout=TIMEOUT_S, trust_env=False)
+        return answer, (time.perf_counter() - began_s) * 1e3
+
+
+# ── start ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def tuned_policy(named: str = "") -> Policy:
+    """The policy of this file; without a name the one that `make notebooks` tuned, else the one that ships."""
+    path = policy_file(named)
+    return load_policy(path) if path else load_policy()
+
+
+def policy_file(named: str = "") -> Path | None:
+    """Where it is; None: it ships with the workbench."""
+    return Path(named) if named else TUNED if TUNED.is_file() else None
+
+
+def start(*, thinker: str, store: str, policy: str = "", port: int = 0) -> Proxy:
+    """`serve.py` as a child; raises `ChildFailed` with its last words.
+
+    `thinker` is `stand-in`, a scripted Ollama that repeats what it is asked, or a Thinker's URL. What the proxy stores
+    and logs lies in a folder that is gone when it stops, unless `store` names another place.
+    """
+    stack = ExitStack()
+    try:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="launch-")))
+        there = _stand_in(stack, folder) if thinker == STAND_IN else thinker
+        path = policy_file(policy)
+        options = ["--port", str(port), *(["--policy", str(path.resolve())] if path else [])]
+        shared = {"XDG_DATA_HOME": os.environ["XDG_DATA_HOME"]} if "XDG_DATA_HOME" in os.environ else {}
+        variables = shared or {"XDG_DATA_HOME": str(Path.home() / ".local" / "share")}  # models are built there once
+        child = children.server(folder, thinker=there, store=store, options=options, variables=variables)
+        return Proxy(stack, stack.enter_context(child))
+    except BaseException:
+        stack.close()
+        raise
+
+
+def _stand_in(stack: ExitStack, folder: Path) -> str:
+    options = ("--first-delay-ms", "60", "--delay-ms", "2")
+    return stack.enter_context(children.stand_in("ollama", *options, folder=folder)).url
+
+
+# ── look ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def checks(proxy: Proxy) -> list[Check]:
+    """What the proxy says of itself, its Thinkers and its store."""
+    ready, stats = proxy.get("/readyz"), proxy.get("/api/stats")
+    up = ready["thinkers_up"] > 0
+    found = [Check("proxy", "ok" if up else "fail", ready["status"], "" if up else "start a Thinker, or name another")]
+    for thinker in proxy.get("/api/thinkers")["data"]:
+        names = ", ".join(model["name"] for model in thinker["models"])
+        seen = thinker["error"] or names or "no model"
+        usable = names and not thinker["error"]
+        remedy = "" if usable else "is it up, and does it have a model? (ollama pull …)"
+        found.append(Check("thinker", "ok" if usable else "warn", f"{thinker['url'].split(':')[0]}: {seen}", remedy))
+    store = stats["store"]
+    room = f"{store['size_bytes'] / 2**20:.1f} of {store['max_bytes'] / 2**20:,.0f} MiB"
+    found.append(Check("store", "ok", f"{store['url'].partition(':')[0]}: {store['entries']} entries, {room}"))
+    embedder = stats["embedder"]
+    remedy = "" if embedder else "--semantic on matches questions by meaning"
+    return [*found, Check("embedder", "ok" if embedder else "warn", embedder or "none", remedy)]
+
+
+def check_table(found: Sequence[Check]) -> Table:
+    """One row a check."""
+    return Table(
+        ("", "", "seen", "what to do"), tuple((each.status, each.check, each.seen, each.remedy) for each in found)
+    )
+
+
+# ── ask ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def probe(proxy: Proxy) -> list[Probe]:
+    """A miss, the same again, the same in other words, and one that only looks the same."""
+    asked = "How do I reverse a list in Python?"
+    kinds: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+        ("miss", asked, ("miss",)),
+        ("exact", asked, ("exact",)),
+        ("semantic", "how can i reverse a list in python", ("semantic",)),
+        ("trap", "How do I reverse a list in Python 2?", ("miss",)),
+    )
+    system = f"A probe of the workbench, {uuid4()}."  # nobody was asked this before
+    return [_probe(proxy, kind, question, expected, system) for kind, question, expected in kinds]
+
+
+def _probe(proxy: Proxy, kind: str, question: str, expected: tuple[str, ...], system: str) -> Probe:
+    answer, total_ms = proxy.ask(question, system=system)
+    outcome = answer.headers.get("x-cache", f"status {answer.status_code}")
+    return Probe(kind, question, expected, outcome, answer.headers.get("x-cache-reason", ""), total_ms)
+
+
+def probe_table(probes: Sequence[Probe]) -> Table:
+    """One row a probe."""
+    rows = [
+        (each.kind, each.question, each.outcome, each.reason, f"{each.total_ms:.1f}", "✓" if each.as_expected else "✗")
+        for each in probes
+    ]
+    return Table(("kind", "question", "x-cache", "reason", "ms", ""), tuple(rows))
+
+
+def claude_settings(proxy: Proxy) -> str:
+    """The block for Claude Code's settings.json, its window that of the first Thinker's model."""
+    variables = {
+        "ANTHROPIC_BASE_URL": proxy.url,
+        "ANTHROPIC_AUTH_TOKEN": "local",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    }
+    models = (model for thinker in proxy.get("/api/thinkers")["data"] for model in thinker["models"])
+    if tokens := next((model["context_tokens"] for model in models), None):
+        variables |= {"CLAUDE_CODE_MAX_CONTEXT_TOKENS": str(tokens), "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(tokens // 4)}
+    return json.dumps({"env": variables}, indent=2)
+
+
+# ── watch ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def sample_traffic(requests: int, *, seed: int) -> Iterator[str]:
+    """Questions as a small team asks them: some again, some again in other words, some traps, the rest new."""
+    chance = random.Random(seed)  # noqa: S311  # reproducible, not secret
+    families = read_families([DATA / "train" / "short.jsonl"])
+    chance.shuffle(families)
+    asked, new = families[:1], iter(families[1:])
+    yield asked[0].text
+    for _ in range(requests - 1):
+        draw = chance.random()
+        if draw < REPEATS[0]:
+            yield chance.choice(asked).text
+        elif draw < sum(REPEATS):
+            family = chance.choice(asked)
+            yield chance.choice([*family.near, *(trap.text for trap in family.traps[:1])])
+        else:
+            asked.append(next(new))
+            yield asked[-1].text
+
+
+def outcomes(proxy: Proxy, *, limit: int = 1000) -> list[str]:
+    """What came of the latest requests, the oldest first."""
+    return [row["outcome"] or "refused" for row in reversed(proxy.get(f"/api/exchanges?limit={limit}")["data"])]
+
+
+# ── verdict ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write(found: Sequence[Check], probes: Sequence[Probe], seen: Sequence[str], output: str = "") -> Path:
+    """Write verdict.json into this folder, `runs/05_launch` when empty."""
+    folder = Path(output) if output else ROOT / "runs" / "05_launch"
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {
+        "checks": [asdict(each) for each in found],
+        "probes": [asdict(each) | {"name": each.kind, "as_expected": each.as_expected} for each in probes],
+        "requests": {outcome: seen.count(outcome) for outcome in dict.fromkeys(seen)},
+        **this_run(),
+    }
+    (folder / "verdict.json").write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2) + b"\n")
+    return folder
