@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,28 +58,36 @@ def server(
     store: str = "",
     options: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
+    detached: bool = False,
 ) -> Iterator[Child]:
     """`serve.py` with all its data in `folder`, none of the user's settings, ready to answer.
 
     `thinker` is a stand-in Ollama's address, or a Thinker's URL. The store is a file in `folder` unless one is named.
-    `options` are more flags, `variables` settings that win over all this.
+    `options` are more flags, `variables` settings that win over all this. A `detached` child lives on when this
+    process is interrupted.
     """
     url = thinker if not thinker.startswith("http://") else f"ollama+{thinker}"
     given = ["--port", "0", "--store", store or f"sqlite:///{folder / 'cache.sqlite'}", "--thinker", url, *options]
     began_s = time.perf_counter()
-    with _started([str(ROOT / "serve.py"), *given], folder=folder, variables=variables) as (child, first_line):
+    command = [str(ROOT / "serve.py"), *given]
+    with _started(command, folder=folder, variables=variables, detached=detached) as (child, first_line):
         address = re.search(r"http://\S+", first_line)
         if address is None:
             raise ChildFailed(f"serve.py said {first_line!r}:\n{_log(folder)}")
-        with urllib.request.urlopen(f"{address[0]}/readyz", timeout=30):  # noqa: S310  # an address of our own
-            yield Child(child.pid, address[0], time.perf_counter() - began_s)
+        try:
+            urllib.request.urlopen(f"{address[0]}/readyz", timeout=30).close()  # noqa: S310  # an address of our own
+        except urllib.error.HTTPError as error:
+            with error:
+                raise ChildFailed(f"serve.py is up and not ready: {error.read().decode()}") from None
+        yield Child(child.pid, address[0], time.perf_counter() - began_s)
 
 
 @contextlib.contextmanager
-def stand_in(module: str, *options: str, folder: Path) -> Iterator[Child]:
+def stand_in(module: str, *options: str, folder: Path, detached: bool = False) -> Iterator[Child]:
     """A stand-in that tells its port in its first line."""
     began_s = time.perf_counter()
-    with _started(["-m", f"benchmarks.stand_ins.{module}", *options], folder=folder) as (child, first_line):
+    command = ["-m", f"benchmarks.stand_ins.{module}", *options]
+    with _started(command, folder=folder, detached=detached) as (child, first_line):
         if not first_line:
             raise ChildFailed(f"{module} did not start:\n{_log(folder)}")
         url = f"http://{LOOPBACK}:{orjson.loads(first_line)['port']}"
@@ -87,13 +96,17 @@ def stand_in(module: str, *options: str, folder: Path) -> Iterator[Child]:
 
 @contextlib.contextmanager
 def _started(
-    arguments: Sequence[str], *, folder: Path, variables: Mapping[str, str] | None = None
+    arguments: Sequence[str], *, folder: Path, variables: Mapping[str, str] | None = None, detached: bool = False
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A server without any of the user's settings, and its first line."""
     ours = ("WORKBENCH_", "REDIS_URL", "OLLAMA_HOST", "VAST_API_KEY")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     environment |= {"XDG_DATA_HOME": str(folder), "PYTHONPATH": str(ROOT)} | dict(variables or {})
-    with (folder / "log").open("a") as log, spawned(arguments, cwd=folder, env=environment, stderr=log) as child:
+    group = {"process_group": 0} if detached else {}
+    with (
+        (folder / "log").open("a") as log,
+        spawned(arguments, cwd=folder, env=environment, stderr=log, **group) as child,
+    ):
         assert child.stdout is not None
         yield child, child.stdout.readline().decode()
 
@@ -133,6 +146,10 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
+    for pipe in (child.stdin, child.stdout):
+        if pipe:
+            with contextlib.suppress(BrokenPipeError):  # what it was told last came too late
+                pipe.close()
 
 
 def _log(folder: Path) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
@@ -103,6 +103,7 @@ def _judge(name: str, point: Point, percent: int, limit_ms: float) -> Judged:
 
 def table(points: Sequence[Point]) -> Table:
     """One row a point: median and 95th percentile in milliseconds, with the interval of the median."""
+    order = {dimension: place for place, dimension in enumerate(get_args(Dimension))}
     rows = [
         (
             f"{point.dimension}: {point.setting}",
@@ -111,7 +112,7 @@ def table(points: Sequence[Point]) -> Table:
             _told(point, 95),
             str(len(point.times_ms)),
         )
-        for point in points
+        for point in sorted(points, key=lambda point: order[point.dimension])
     ]
     return Table(("", "", "median, ms (95 % interval)", "p95, ms", "requests"), tuple(rows))
 

@@ -44,6 +44,14 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A question of the sample traffic; a trap only looks like one that was asked before."""
+
+    text: str
+    is_trap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """A question of one kind, and what came of it."""
 
@@ -67,7 +75,8 @@ class Proxy:
         self.url = child.url
         self.ready_s = child.ready_s
         self._stack = stack
-        self._pid = child.pid
+        self.pid = child.pid
+        self._client = stack.enter_context(httpx2.Client(base_url=child.url, timeout=TIMEOUT_S, trust_env=False))
         atexit.register(self.stop)
 
     def __repr__(self) -> str:
@@ -77,11 +86,11 @@ class Proxy:
         """End it and all that was started with it; says so."""
         self._stack.close()
         atexit.unregister(self.stop)
-        return f"stopped: {'still there' if Path(f'/proc/{self._pid}').exists() else 'nothing of it is left'}"
+        return f"stopped: {'still there' if Path(f'/proc/{self.pid}').exists() else 'nothing of it is left'}"
 
     def get(self, path: str) -> Any:
         """The JSON that a route answers."""
-        return httpx2.get(f"{self.url}{path}", timeout=TIMEOUT_S, trust_env=False).json()
+        return self._client.get(path).json()
 
     def ask(self, question: str, *, system: str) -> tuple[httpx2.Response, float]:
         """One question in a conversation of its own; the answer, and how many milliseconds it took."""
@@ -92,7 +101,7 @@ class Proxy:
             "messages": [{"role": "user", "content": question}],
         }
         began_s = time.perf_counter()
-        answer = httpx2.post(f"{self.url}/v1/messages", json=body, timeout=TIMEOUT_S, trust_env=False)
+        answer = self._client.post("/v1/messages", json=body)
         return answer, (time.perf_counter() - began_s) * 1e3
 
 
@@ -124,7 +133,7 @@ def start(*, thinker: str, store: str, policy: str = "", port: int = 0) -> Proxy
         options = ["--port", str(port), *(["--policy", str(path.resolve())] if path else [])]
         shared = {"XDG_DATA_HOME": os.environ["XDG_DATA_HOME"]} if "XDG_DATA_HOME" in os.environ else {}
         variables = shared or {"XDG_DATA_HOME": str(Path.home() / ".local" / "share")}  # models are built there once
-        child = children.server(folder, thinker=there, store=store, options=options, variables=variables)
+        child = children.server(folder, thinker=there, store=store, options=options, variables=variables, detached=True)
         return Proxy(stack, stack.enter_context(child))
     except BaseException:
         stack.close()
@@ -133,7 +142,7 @@ def start(*, thinker: str, store: str, policy: str = "", port: int = 0) -> Proxy
 
 def _stand_in(stack: ExitStack, folder: Path) -> str:
     options = ("--first-delay-ms", "60", "--delay-ms", "2")
-    return stack.enter_context(children.stand_in("ollama", *options, folder=folder)).url
+    return stack.enter_context(children.stand_in("ollama", *options, folder=folder, detached=True)).url
 
 
 # ── look ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -212,23 +221,25 @@ def claude_settings(proxy: Proxy) -> str:
 # ── watch ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def sample_traffic(requests: int, *, seed: int) -> Iterator[str]:
+def sample_traffic(requests: int, *, seed: int) -> Iterator[Asked]:
     """Questions as a small team asks them: some again, some again in other words, some traps, the rest new."""
     chance = random.Random(seed)  # noqa: S311  # reproducible, not secret
     families = read_families([DATA / "train" / "short.jsonl"])
     chance.shuffle(families)
     asked, new = families[:1], iter(families[1:])
-    yield asked[0].text
+    yield Asked(asked[0].text)
     for _ in range(requests - 1):
         draw = chance.random()
         if draw < REPEATS[0]:
-            yield chance.choice(asked).text
+            yield Asked(chance.choice(asked).text)
         elif draw < sum(REPEATS):
             family = chance.choice(asked)
-            yield chance.choice([*family.near, *(trap.text for trap in family.traps[:1])])
+            yield chance.choice(
+                [*map(Asked, family.near), *(Asked(trap.text, is_trap=True) for trap in family.traps[:1])]
+            )
         else:
             asked.append(next(new))
-            yield asked[-1].text
+            yield Asked(asked[-1].text)
 
 
 def outcomes(proxy: Proxy, *, limit: int = 1000) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.compile_embedder import study_module
 from benchmarks.figures import ROOT
+from benchmarks.outputs import as_shown
 from workbench.errors import ConfigurationError
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -192,6 +193,9 @@ def refresh(path: Path) -> Failed | None:
         nbclient.NotebookClient(notebook, kernel_name=KERNEL, record_timing=False).execute()
     except (nbclient.exceptions.CellExecutionError, RuntimeError) as error:
         return Failed(str(error).strip().splitlines()[-1])
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [nbformat.from_dict(output) for output in as_shown(cell.outputs)]
     kernel = {"display_name": "Python 3", "language": "python", "name": KERNEL}
     notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
     nbformat.write(notebook, path)

@@ -68,6 +68,28 @@ def _said(cell: Cell) -> dict[str, list[str]]:
     return dict(said) | {name: [OVERWRITTEN.sub("", whole)] for name, whole in streams.items()}
 
 
+def as_shown(outputs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The outputs as a reader sees them: neighbours of one stream as one, without the lines that were overwritten."""
+    merged = _merged_streams(outputs)
+    return [
+        {**output, "text": OVERWRITTEN.sub("", output["text"])} if output["output_type"] == "stream" else output
+        for output in merged
+    ]
+
+
+def _merged_streams(outputs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    merged: list[Mapping[str, Any]] = []
+    for output in outputs:
+        last = merged[-1] if merged else {}
+        if output["output_type"] != "stream":
+            merged.append(output)
+        elif last.get("name") == output["name"]:
+            merged[-1] = {**last, "text": last["text"] + text(output["text"])}
+        else:
+            merged.append({**output, "text": text(output["text"])})
+    return merged
+
+
 def text(told: Any) -> str:
     """A notebook's text, which may be a list of lines, or JSON."""
     if isinstance(told, list):

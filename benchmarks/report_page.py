@@ -15,11 +15,14 @@ import orjson
 from markdown_it import MarkdownIt
 
 from benchmarks.manifest import Manifest, Part
-from benchmarks.outputs import INJECTED, tags, text
+from benchmarks.outputs import INJECTED, as_shown, tags, text
 
 LARGEST_BYTES = 5_000_000
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 STYLE = Path(__file__).parent / "report.css"
+BANNER = "papermill-error-cell-tag"
+"""On the cells that papermill puts into a notebook that failed; the page has its own words for that."""
+
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 MARKS = {"passed": "✓", "verdict failed": "✗", "died": "✗", "waiting": "…", "running": "…"}
 
@@ -87,19 +90,21 @@ def _cells(executed: Path) -> list[Cell]:
 
 def _cell(cell: Cell, with_figures: bool) -> Iterator[str]:
     source = text(cell["source"])
+    if BANNER in tags(cell):
+        return
     if cell["cell_type"] == "markdown":
         yield _markdown(source)
     elif cell["cell_type"] == "code" and source.strip():
         opened = " open" if INJECTED in tags(cell) else ""
         yield f"<details class='code'{opened}><summary>code</summary><pre>{_safe(source)}</pre></details>"
-        for output in cell["outputs"]:
+        for output in as_shown(cell["outputs"]):
             yield _output(output, with_figures)
 
 
 def _output(output: Mapping[str, Any], with_figures: bool) -> str:
     match output:
         case {"output_type": "stream", "text": told}:
-            return _pre(text(told).rpartition("\r")[2])
+            return _pre(told)
         case {"output_type": "error", "traceback": trace}:
             return f"<div class='failed'>{_pre(ANSI.sub('', chr(10).join(trace)))}</div>"
         case {"data": {"image/png": picture}}:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 
-from benchmarks.launching import Proxy, outcomes
+from benchmarks.launching import Asked, Proxy, outcomes
 from benchmarks.plots import Picture, drawn, house_style, new_figure
 from benchmarks.sliding import is_live
 
@@ -21,28 +22,44 @@ FEW = 20
 """Requests below which a rate is called provisional."""
 
 
-def watch(proxy: Proxy, traffic: Iterable[str], *, seconds: float) -> Any:
-    """Send the traffic and show what comes of it: live for so many seconds, or until interrupted; else at its end."""
-    if not is_live():
-        send(proxy, traffic)
-        return hit_rate(outcomes(proxy))
-    shown = importlib.import_module("IPython.display").display(hit_rate(outcomes(proxy)), display_id=True)
-    with ThreadPoolExecutor(1) as sender:
-        sending = sender.submit(send, proxy, traffic)
-        ends_s = time.monotonic() + seconds
-        try:
-            while time.monotonic() < ends_s:
-                time.sleep(EVERY_S)
-                shown.update(hit_rate(outcomes(proxy)))
-        except KeyboardInterrupt:
-            pass
-        sending.result()
-    return None
+class Traffic:
+    """Questions that are sent one after the other; which of them were traps is known."""
 
+    def __init__(self, proxy: Proxy, asked: Iterable[Asked]) -> None:
+        self._proxy = proxy
+        self._asked = asked
+        self._stop = threading.Event()
+        self.traps = 0
+        self.traps_served = 0
 
-def send(proxy: Proxy, traffic: Iterable[str]) -> int:
-    """Ask everything, one after the other, in one conversation's place; gives how many."""
-    return sum(proxy.ask(question, system="Sample traffic.")[0].status_code == 200 for question in traffic)
+    def __repr__(self) -> str:
+        return f"of {self.traps} traps, {self.traps_served} served"
+
+    def send(self) -> None:
+        """Ask everything, all in one scope."""
+        for asked in self._asked:
+            if self._stop.is_set():
+                return
+            answer, _ = self._proxy.ask(asked.text, system="Sample traffic.")
+            self.traps += asked.is_trap
+            self.traps_served += asked.is_trap and answer.headers.get("x-cache") == "semantic"
+
+    def watch(self, *, seconds: float) -> Picture | None:
+        """Send it and show what comes of it: live for so many seconds or until interrupted, else its end."""
+        if not is_live():
+            self.send()
+            return hit_rate(outcomes(self._proxy))
+        shown = importlib.import_module("IPython.display").display(hit_rate(outcomes(self._proxy)), display_id=True)
+        with ThreadPoolExecutor(1) as sender:
+            sending = sender.submit(self.send)
+            ends_s = time.monotonic() + seconds
+            with contextlib.suppress(KeyboardInterrupt):  # who interrupts has seen enough
+                while time.monotonic() < ends_s:
+                    time.sleep(EVERY_S)
+                    shown.update(hit_rate(outcomes(self._proxy)))
+            self._stop.set()
+            sending.result()
+        return None
 
 
 def rate_interval(part: int, whole: int) -> tuple[float, float]:

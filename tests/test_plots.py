@@ -12,6 +12,7 @@ from benchmarks.judging import Point, SlotCount
 from benchmarks.lookups import STAGES, Stage
 from benchmarks.plots import Picture, budget_curves, distributions, rate_curves, traps_through
 from benchmarks.sliding import SERVERS, explore_budgets
+from benchmarks.watching import hit_rate, rate_interval
 from workbench.cache.risk import Lookups
 
 pytest.importorskip("matplotlib", reason="matplotlib is in the study extra")
@@ -78,3 +79,13 @@ def test_audit_figures_draw() -> None:
         {"rate": rate, "opened_by": [[100, 0.0], [200, end], [400, end]]} for rate, end in ((0.0, 1.0), (0.03, 0.0))
     ]
     check(shadow_opens(opened))
+
+
+def test_the_hit_rate_draws_of_nothing_and_of_much_and_says_when_it_is_little() -> None:
+    for seen in ([], ["miss"], ["miss", "exact", "semantic", "refused"] * 20):
+        check(hit_rate(seen))
+
+
+def test_a_rates_interval_is_wilsons() -> None:
+    assert rate_interval(0, 0) == (0, 1)
+    assert rate_interval(39, 64) == pytest.approx((0.4869, 0.7195), abs=1e-3)
