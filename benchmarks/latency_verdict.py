@@ -16,7 +16,7 @@ from benchmarks.judging import Table
 from benchmarks.latency import Dimension, Outcome, Point
 
 HIT_MS = 100.0
-"""What every hit of a lone client must keep below, at the 95th percentile."""
+"""What every hit of a lone client must keep below: the median always, the 95th percentile on a machine of its own."""
 
 ENOUGH = {50: 10, 95: 20, 99: 100}
 """Samples below which a percentile is not told."""
@@ -52,6 +52,7 @@ class Judged:
     name: str
     estimate: Estimate
     samples: int
+    percent: int
     limit_ms: float
     reached: bool | None
 
@@ -65,8 +66,8 @@ class Verdict:
 
     @property
     def slow_hits(self) -> list[str]:
-        """The hits that took longer than `HIT_MS`."""
-        return [each.name for each in self.judged if each.limit_ms == HIT_MS and not each.reached]
+        """The hits whose median is above `HIT_MS`, or that hardly came at all."""
+        return [each.name for each in self.judged if (each.limit_ms, each.percent) == (HIT_MS, 50) and not each.reached]
 
     @property
     def missed(self) -> list[str]:
@@ -78,7 +79,8 @@ def judge(points: Sequence[Point]) -> Verdict:
     """Hold the points against the project's targets."""
     judged = [_judge(goal.name, found, goal.percent, goal.limit_ms) for goal in GOALS for found in _of(goal, points)]
     judged += [
-        _judge(f"{point.outcome} hit, {point.dimension} {point.setting}: p95", point, 95, HIT_MS)
+        _judge(f"{point.outcome} hit, {point.dimension} {point.setting}: p{percent}", point, percent, HIT_MS)
+        for percent in (50, 95)
         for point in points
         if point.outcome != "miss" and not (point.dimension == "clients" and point.at > 1)
     ]
@@ -98,7 +100,7 @@ def _of(goal: Goal, points: Sequence[Point]) -> list[Point]:
 def _judge(name: str, point: Point, percent: int, limit_ms: float) -> Judged:
     estimate, samples = point.percentile(percent), len(point.times_ms)
     enough = samples >= ENOUGH[percent]
-    return Judged(name, estimate, samples, limit_ms, estimate.value <= limit_ms if enough else None)
+    return Judged(name, estimate, samples, percent, limit_ms, estimate.value <= limit_ms if enough else None)
 
 
 def table(points: Sequence[Point]) -> Table:
@@ -128,12 +130,13 @@ def _told(point: Point, percent: int, *, with_interval: bool = False) -> str:
 
 
 def goal_table(verdict: Verdict) -> Table:
-    """The project's own targets; those of every hit are one row, the worst."""
-    worst = max((each for each in verdict.judged if each.limit_ms == HIT_MS), key=_slowness)
-    shown = [each for each in verdict.judged if each.limit_ms != HIT_MS] + [worst]
+    """The project's own targets; of those of every hit only the worst."""
+    hits = [[each for each in verdict.judged if (each.limit_ms, each.percent) == (HIT_MS, of)] for of in (50, 95)]
+    worst = [max(each, key=_slowness) for each in hits]
+    shown = [each for each in verdict.judged if each.limit_ms != HIT_MS] + worst
     rows = [
         (
-            f"slowest of all hits: {each.name}" if each is worst else each.name,
+            f"slowest of all hits: {each.name}" if each in worst else each.name,
             f"{each.estimate.value:.2f}",
             f"≤ {each.limit_ms:g}",
             {True: "✓", False: "✗", None: f"too few ({each.samples})"}[each.reached],

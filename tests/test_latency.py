@@ -78,7 +78,7 @@ def test_a_figure_from_too_few_samples_is_neither_reached_nor_missed() -> None:
     assert reached["exact hit, 2 KB: p99"] is None
     assert reached["semantic hit, store memory: p95"] is None
     assert reached["exact hit, store sqlite: p95"] is True
-    assert verdict.slow_hits == ["semantic hit, store memory: p95"]
+    assert verdict.slow_hits == ["semantic hit, store memory: p50"]
     assert "too few (40)" in repr(goal_table(verdict))
     assert "too few (1)" in repr(table(POINTS))
 
@@ -86,8 +86,8 @@ def test_a_figure_from_too_few_samples_is_neither_reached_nor_missed() -> None:
 def test_a_hit_that_is_slow_or_did_not_come_is_found() -> None:
     slow = replace(POINTS[5], times_ms=[150.0] * 40)
     other = replace(POINTS[5], times_ms=[], failed={"proxy miss": 4})
-    assert judge([slow]).slow_hits == ["exact hit, store sqlite: p95"]
-    assert judge([other]).slow_hits == ["exact hit, store sqlite: p95"]
+    assert judge([slow]).slow_hits == judge([other]).slow_hits == ["exact hit, store sqlite: p50"]
+    assert judge([slow]).missed == ["exact hit, store sqlite: p50", "exact hit, store sqlite: p95"]
     assert judge([other]).failures == ("store sqlite, exact: 4 × proxy miss",)
 
 
