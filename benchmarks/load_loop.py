@@ -152,7 +152,8 @@ def main() -> None:
     start_s = orjson.loads(sys.stdin.buffer.readline())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         report = runner.run(drive(Plan(targets=targets, **told), start_s=start_s))
-    sys.stdout.buffer.write(orjson.dumps(report))
+    with open(sys.stdout.fileno(), "wb", closefd=False) as whole:  # an unbuffered stdout may take only a part of it
+        whole.write(orjson.dumps(report))
 
 
 if __name__ == "__main__":

@@ -286,6 +286,13 @@ def test_the_command_fails_when_a_request_does(tmp_path: Path) -> None:
         assert load(*options).returncode == 2
 
 
+def test_reports_larger_than_a_pipe_come_whole_from_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")  # then stdout itself writes no more than fits
+    with serve_in_thread(Response("the end")) as url:
+        report = run(Plan([Target("asgi", url, "end")], ["{}"], [(0, 0)] * 1200, 8), processes=2)
+    assert report.outcomes == {"asgi 200": 1200}
+
+
 # ── histograms ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
