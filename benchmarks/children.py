@@ -57,14 +57,14 @@ def server(
     thinker: str,
     store: str = "",
     options: Sequence[str] = (),
-    variables: Mapping[str, str] | None = None,
     detached: bool = False,
+    **variables: str,
 ) -> Iterator[Child]:
     """`serve.py` with all its data in `folder`, none of the user's settings, ready to answer.
 
     `thinker` is a stand-in Ollama's address, or a Thinker's URL. The store is a file in `folder` unless one is named.
-    `options` are more flags, `variables` settings that win over all this. A `detached` child lives on when this
-    process is interrupted.
+    `options` are more flags; `variables` are set for it alone and win over all this. A `detached` child lives on when
+    this process is interrupted.
     """
     url = thinker if not thinker.startswith("http://") else f"ollama+{thinker}"
     given = ["--port", "0", "--store", store or f"sqlite:///{folder / 'cache.sqlite'}", "--thinker", url, *options]

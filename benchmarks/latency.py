@@ -36,7 +36,7 @@ MOST_BY_ASKING = 10_000
 """Entries that a store other than a file is filled with: each costs a request."""
 VERIFIED_WORDS = 40
 """The verifier reads no longer pair, so what is longer is never served by meaning."""
-MOST_BYTES = {"WORKBENCH_STORE_MAX_BYTES": str(64 * 1024**3)}
+MOST_BYTES = str(64 * 1024**3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def _serving(
     stock = _run(fill(path, models, Size(asked + 50, asked, forms)))
     if not store and entries > asked + 50:
         _run(add_others(path, models, entries - asked - 50))
-    with children.server(folder, thinker=ollama.url, store=store, variables=MOST_BYTES) as server:
+    with children.server(folder, thinker=ollama.url, store=store, WORKBENCH_STORE_MAX_BYTES=MOST_BYTES) as server:
         asking = Asking(server, ollama, scale.requests)
         if store:
             more = (small_body(f"How many are number {i}?") for i in range(max(0, entries - len(stock.exact))))

@@ -133,7 +133,7 @@ def start(*, thinker: str, store: str, policy: str = "", port: int = 0) -> Proxy
         options = ["--port", str(port), *(["--policy", str(path.resolve())] if path else [])]
         shared = {"XDG_DATA_HOME": os.environ["XDG_DATA_HOME"]} if "XDG_DATA_HOME" in os.environ else {}
         variables = shared or {"XDG_DATA_HOME": str(Path.home() / ".local" / "share")}  # models are built there once
-        child = children.server(folder, thinker=there, store=store, options=options, variables=variables, detached=True)
+        child = children.server(folder, thinker=there, store=store, options=options, detached=True, **variables)
         return Proxy(stack, stack.enter_context(child))
     except BaseException:
         stack.close()
