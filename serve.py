@@ -5,6 +5,7 @@ import signal
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; the server has its own handler
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,8 +13,10 @@ import typer
 
 from workbench.errors import ConfigurationError
 from workbench.proxy.app import create_app
+from workbench.proxy.reloading import Watched
 from workbench.proxy.server import address_of, describe, listen, run
-from workbench.settings import load
+from workbench.proxy.services import Services
+from workbench.settings import Settings, config_file, load
 
 Semantic = Literal["on", "shadow", "off"]
 
@@ -48,11 +51,15 @@ def serve(
 
     Every option has its variable (WORKBENCH_PORT, WORKBENCH_THINKERS comma-separated, …) and its key in the file.
     """
-    try:
-        settings = load(
+
+    def read() -> Settings:
+        return load(
             config=config, host=host, port=port, store=store, thinkers=thinker or None, policy=policy,
             semantic=semantic, log_level=log_level,
         )  # fmt: skip
+
+    try:
+        settings = read()
         logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
         for chatty in (
             "httpx",
@@ -63,10 +70,16 @@ def serve(
             logging.getLogger(chatty).setLevel("WARNING")
         with listen(settings.host, settings.port) as bound:
             address = address_of(bound)
-            run(create_app(settings, on_ready=lambda found: print(describe(found, address=address), flush=True)), bound)
+            watched = Watched(config_file(config), lambda: read().thinkers)
+            tell = partial(_tell, address=address)
+            run(create_app(settings, on_ready=tell, watched=watched), bound)
     except ConfigurationError as error:
         typer.echo(f"serve.py: {error}", err=True)
         raise typer.Exit(2) from None
+
+
+def _tell(found: Services, *, address: str) -> None:
+    print(describe(found, address=address), flush=True)
 
 
 if __name__ == "__main__":

@@ -264,6 +264,30 @@ def test_tool_call_of_a_broken_reply_is_never_run(tmp_path: Path, claude_bin: Pa
     assert not (tmp_path / "work" / "ran").exists()
 
 
+def test_tool_loop_goes_on_when_its_thinker_dies_between_turns(tmp_path: Path, claude_bin: Path) -> None:
+    two_steps = one_by_one(bash("echo one >> log.txt"), bash("echo two >> log.txt"))
+    thinkers = [StandInOllama(), StandInOllama()]
+
+    def dies_after_its_first_answer(chat: dict[str, Any]) -> Script | Refusal:
+        for other in thinkers:
+            if sum(len(it.chats) for it in thinkers) == 1 and other.chats:
+                other.answer(Refusal(502, "gone"))
+        return two_steps(chat)
+
+    for thinker in thinkers:
+        thinker.answer(dies_after_its_first_answer)
+    with ollama_running(thinkers[0]) as one, ollama_running(thinkers[1]) as two:
+        urls = [f"ollama+{one}", f"ollama+{two}"]
+        with proxy(tmp_path, thinkers=urls, semantic="off") as address:
+            claude = Claude(claude_bin, tmp_path / "home", tmp_path / "work", address)
+            assert claude.ask("Write to the log.", "--allowedTools", "Bash") == "All done."
+            assert outcomes(address) == ["miss"] * 3
+            answered = [row["thinker"] for row in get(address, "/api/exchanges").json()["data"]]
+    assert (tmp_path / "work" / "log.txt").read_text() == "one\ntwo\n"
+    assert len(set(answered[:2])) == 1
+    assert answered[2] != answered[0]
+
+
 def fail(tmp_path: Path, claude_bin: Path, address: str, **variables: str) -> Ran:
     """Ask something that cannot be answered, with as many retries as a user has."""
     given = {"CLAUDE_CODE_MAX_RETRIES": "10"} | variables

@@ -19,6 +19,8 @@ class ScriptedCall:
 
     thinker = "scripted:"
     followed = False
+    reason = waits = ""
+    queued_s = 0.0
 
     def __init__(self, events: list[Event], *, error: BackendError | None = None) -> None:
         self.script = events

@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 from rattler import MatchSpec
 
 from workbench import errors
-from workbench.proxy import admin, routes
+from workbench.proxy import admin, routes, thinkers
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -154,12 +154,17 @@ ROUTES = """
     GET /  HEAD /  HEAD /api/hello  POST /api/event_logging/batch  GET /healthz  GET /readyz
     GET /metrics  GET /api/stats  GET /api/exchanges  GET /api/entries  DELETE /api/entries/{}
     POST /api/entries/{}/wrong  POST /api/explain  GET /api/thinkers
+    POST /api/thinkers  DELETE /api/thinkers/{}  POST /api/thinkers/{}/pull
 """
 FLAGS = ("--host", "--port", "--store", "--thinker", "--policy", "--semantic", "--config")
 
 
 def test_the_routes_that_outsiders_rely_on_are_served() -> None:
-    found = [route for route in [*routes.router.routes, *admin.router.routes] if isinstance(route, APIRoute)]
+    found = [
+        route
+        for route in [*routes.router.routes, *admin.router.routes, *thinkers.router.routes]
+        if isinstance(route, APIRoute)
+    ]
     served = {f"{method} {re.sub('{.*?}', '{}', route.path)}" for route in found for method in route.methods or ()}
     assert set(re.findall(r"[A-Z]+ \S+", ROUTES)) - served == set()
 

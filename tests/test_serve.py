@@ -118,7 +118,7 @@ def test_entries_survive_a_killed_server(tmp_path: Path) -> None:
         "ollama+http://",
         "ollama+http://host:99999",
         "ollama+http://host:11434?modle=x",
-        "openai+http://host:8000/v1",
+        "openai+ftp://host:8000/v1",
     ],
 )
 def test_thinker_url_that_makes_no_sense_is_refused_with_what_is_accepted(tmp_path: Path, url: str) -> None:

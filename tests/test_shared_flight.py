@@ -39,6 +39,8 @@ class Thinker:
 
     thinker = "scripted:"
     followed = False
+    reason = waits = ""
+    queued_s = 0.0
 
     def __init__(self, *, cut: bool = False) -> None:
         self.calls = 0

@@ -8,7 +8,7 @@ nowhere else. Tool inputs and tool schemas are opaque: nothing in them is touche
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from operator import eq
 from typing import Any, TypeVar
@@ -127,8 +127,8 @@ def _without_billing(system: list[TextBlock]) -> list[TextBlock]:
 # ── its bytes and its digest ────────────────────────────────────────────────────────────────────────────────
 
 
-def encode(request: Prompt) -> bytes:
-    """A canonical request as JSON with sorted keys, for keys and comparisons.
+def encode(request: Prompt | Sequence[Wire]) -> bytes:
+    """A canonical request, or parts of one, as JSON with sorted keys, for keys and comparisons.
 
     A field left out and a field given its default are written alike. Raises `InvalidRequest` when a tool's
     input or schema is nested deeper than JSON can be written (about 250 levels).

@@ -14,6 +14,7 @@
     │   ├── ThinkerUnavailable    529  it cannot be reached
     │   ├── ThinkerTimeout        504  it said nothing for too long
     │   └── BadReply              500  it answered something that is not a reply, or was cut off
+    │       └── MalformedToolCall 500  its parser gave up on a tool call of the model
     ├── StoreError                the store failed: the cache is bypassed, the request is not
     └── EmbeddingError            the embedder failed: likewise
 
@@ -90,6 +91,10 @@ class ThinkerTimeout(BackendError):
 
 class BadReply(BackendError):
     """The Thinker answered something that is not a reply, failed in the middle, or was cut off."""
+
+
+class MalformedToolCall(BadReply):
+    """The model wrote a tool call that the Thinker's own parser cannot read; another sampling may do better."""
 
 
 class StoreError(WorkbenchError):

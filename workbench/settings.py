@@ -107,6 +107,10 @@ class Settings(BaseSettings):
     connect_timeout_s: Annotated[float, Field(gt=0)] = 5.0
     first_event_timeout_s: Annotated[float, Field(gt=0)] = 600.0
     idle_timeout_s: Annotated[float, Field(gt=0)] = 300.0
+    queue_max: Annotated[int, Field(ge=1)] = 64
+    queue_timeout_s: Annotated[float, Field(gt=0)] = 300.0
+    hedge_after_s: Annotated[float, Field(ge=0)] = 0.0
+    batch_tenants: Annotated[list[str], NoDecode] = []
     refresh_every_s: Annotated[float, Field(gt=0)] = 5.0
     num_ctx: Annotated[int, Field(ge=512)] = 32_768
     keep_alive: str = "30m"
@@ -115,7 +119,7 @@ class Settings(BaseSettings):
     recent_exchanges: Annotated[int, Field(ge=0)] = 1000
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
-    @field_validator("thinkers", "allowed_hosts", "admission", mode="before")
+    @field_validator("thinkers", "allowed_hosts", "admission", "batch_tenants", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -200,9 +204,14 @@ def _meant(name: str, *, prefix: str = "") -> str:
     return f"; did you mean {prefix}{near[0].upper() if prefix else near[0]}?" if near else ""
 
 
+def config_file(config: Path | None = None) -> Path:
+    """The settings file that `load` reads, whether it is there or not."""
+    return config or Path(os.environ.get(f"{PREFIX}CONFIG") or CONFIG_FILE)
+
+
 def _read_config(path: Path | None) -> Mapping[str, Any]:
     named = path or os.environ.get(f"{PREFIX}CONFIG")
-    chosen = Path(named or CONFIG_FILE)
+    chosen = config_file(path)
     if not named and not chosen.is_file():
         return {}
     try:

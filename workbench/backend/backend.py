@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from workbench.messages import MessagesRequest
 from workbench.reply import Event
@@ -46,3 +46,28 @@ class Backend(Protocol):
         another try may succeed, `InvalidRequest` (`PromptTooLong`) when it cannot. Closing the iterator
         (``aclose``) or cancelling its task aborts the generation at once.
         """
+
+
+@runtime_checkable
+class SeesLoads(Protocol):
+    """A backend that can tell which of its models are in memory now."""
+
+    async def loaded(self) -> frozenset[str]:
+        """Their names; raises `BackendError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a download has come; 0 of 0 bytes where nothing is counted."""
+
+    status: str
+    done_bytes: int = 0
+    total_bytes: int = 0
+
+
+@runtime_checkable
+class Pulls(Protocol):
+    """A backend that can fetch a model it does not have."""
+
+    def pull(self, model: str) -> AsyncGenerator[Progress, None]:
+        """Fetch it; raises `BackendError`, and `NotFound` when there is none of that name."""

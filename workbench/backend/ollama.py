@@ -14,7 +14,7 @@ from typing import TypeVar
 import httpx
 import ollama
 
-from workbench.backend.backend import Model
+from workbench.backend.backend import Model, Progress
 from workbench.backend.connections import Transport
 from workbench.backend.ollama_messages import ChatCall, chat_call
 from workbench.backend.ollama_reply import Lines, OllamaReply, refusal
@@ -131,6 +131,32 @@ class OllamaBackend:
         first = await self._first(names)
         ordered = [first, *(name for name in names if name != first)] if first else names
         return tuple(Model(name, self._digests[name], self._num_ctx) for name in ordered)
+
+    async def loaded(self) -> frozenset[str]:
+        """What ``/api/ps`` lists: the models in memory."""
+        return frozenset(entry.model for entry in (await self._ask(self._client.ps())).models if entry.model)
+
+    async def pull(self, model: str) -> AsyncGenerator[Progress, None]:
+        """Have Ollama fetch a model; each layer is a download of its own."""
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                stream = await self._client.pull(model, stream=True)
+            while True:
+                async with asyncio.timeout(self._idle_timeout_s):
+                    part = await anext(stream, None)
+                if part is None:
+                    return
+                yield Progress(part.status or "", part.completed or 0, part.total or 0)
+        except TimeoutError:
+            raise ThinkerTimeout(f"Ollama at {self.url} says no more about its download of {model!r}") from None
+        except ConnectionError as error:
+            raise ThinkerUnavailable(f"no connection to Ollama at {self.url}; is it running?") from error
+        except ollama.ResponseError as error:
+            raise BadReply(f"Ollama could not pull {model!r}: {error.error[:500]}") from error
+        except httpx.HTTPError as error:
+            raise self._lost(error, answered=True) from error
+        except (ValueError, TypeError) as error:
+            raise BadReply(f"{self.url} does not answer as Ollama does: {str(error)[:200]}") from error
 
     async def _first(self, names: list[str]) -> str | None:
         if self._default is None:

@@ -12,6 +12,7 @@ from workbench.backend.stop_sequences import StopSequences
 from workbench.errors import (
     BadReply,
     InvalidRequest,
+    MalformedToolCall,
     Overloaded,
     PromptTooLong,
     ThinkerTimeout,
@@ -46,6 +47,9 @@ SIGNATURE = "c2VsZi1ob3N0ZWQ="
 _TOO_LONG = re.compile(
     r"exceed\w*\b.{0,40}\bcontext|context\b.{0,40}\bexceed|(prompt|input)( is)? too long", re.IGNORECASE | re.DOTALL
 )
+_MALFORMED_CALL = re.compile(r"XML syntax error|pars\w+ tool call|tool call pars", re.IGNORECASE)
+"""What Ollama's parsers say (qwen3-coder's XML, gpt-oss' JSON) when a model's tool call breaks off or is malformed."""
+
 _NUMBER = re.compile(r"\d{2,}")
 
 T = TypeVar("T")
@@ -120,7 +124,7 @@ class OllamaReply:
         part = _parsed(line)
         if "error" in part:
             text = _error_text(part["error"])
-            raise self._too_long(text) or BadReply(f"Ollama failed while it answered: {text}")
+            raise self._too_long(text) or _failure(f"Ollama failed while it answered: {text}")
         self._events = []
         if not self.started:
             self.started = True
@@ -244,7 +248,11 @@ def refusal(status: int, text: str, *, model: str, retry_after: str | None = Non
         case _ if 400 <= status < 500:
             return InvalidRequest(f"the model cannot take this request: {text}")
         case _:
-            return BadReply(f"Ollama answered with status {status}: {text}")
+            return _failure(f"Ollama answered with status {status}: {text}")
+
+
+def _failure(text: str) -> BadReply:
+    return MalformedToolCall(text) if _MALFORMED_CALL.search(text) else BadReply(text)
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

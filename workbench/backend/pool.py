@@ -1,122 +1,65 @@
-"""The Thinkers: which models they have, which one takes a request, and another try before the first event."""
+"""The Thinkers: which there are and which models they have, and who is passed on to whom when."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from workbench.backend.aliases import Aliases
 from workbench.backend.backend import Backend, Model
-from workbench.errors import BackendError, ConfigurationError, NotFound, ThinkerUnavailable
+from workbench.backend.call import Call
+from workbench.backend.dispatch import Dispatcher, full
+from workbench.backend.prefixes import Prefix
+from workbench.backend.routing import Origin
+from workbench.backend.station import Station, Ticket
+from workbench.backend.thinker import Source, Thinker
+from workbench.errors import ConfigurationError, NotFound, ThinkerUnavailable
 from workbench.messages import MessagesRequest
-from workbench.reply import Event
 
 log = logging.getLogger(__name__)
 
-TRIES = 2
-"""A call that failed before its first event is made once more: elsewhere if there is an elsewhere."""
-
-LOOK_AGAIN_S = 1.0
-"""How soon to ask again when a Thinker will be idle that answers a client now."""
+SETTLE_EVERY_S = 1.0
+"""How often it is looked whether somebody who waits should move, besides whenever something begins or ends."""
 
 
-class Thinker:
-    """A backend, what models it has, and how it is doing."""
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many may wait for each Thinker, how long, and after what silence a second one is asked (None: never)."""
 
-    def __init__(self, backend: Backend) -> None:
-        self.backend = backend
-        self.models: tuple[Model, ...] = ()
-        self.in_flight = 0
-        self.clients = 0
-        self.last_used_s = time.monotonic()  # who knows what another process, or this one before, asked of it
-        self.error: str | None = "not asked yet"
-
-    @property
-    def url(self) -> str:
-        """Its address, without secrets."""
-        return self.backend.url
-
-    def has(self, model: Model) -> bool:
-        """Whether it has this model at this revision, with whatever context."""
-        return any((known.name, known.digest) == (model.name, model.digest) for known in self.models)
-
-    def idle_in_s(self, idle_s: float) -> float:
-        """How long until no client was served here for `idle_s`: then no session's prompt is warm in its memory."""
-        if self.clients:
-            return max(idle_s, LOOK_AGAIN_S)
-        return max(0.0, self.last_used_s + idle_s - time.monotonic())
-
-    async def refresh(self) -> None:
-        """Ask for its models; keeps the last known ones when it cannot be asked."""
-        try:
-            self.models = await self.backend.models()
-            self.error = None
-        except BackendError as error:
-            if self.error is None:
-                log.warning("thinker.down url=%s error=%r", self.url, str(error))
-            self.error = str(error)
-
-
-class Call:
-    """One request on its way to some Thinker; `thinker` names who answers it.
-
-    With `idle_s` it is the proxy's own, and no client's: it goes only where no client was for so long.
-    """
-
-    def __init__(self, pool: Pool, request: MessagesRequest, model: Model, *, idle_s: float | None = None) -> None:
-        self.thinker = ""
-        self.followed = False
-        self._idle_s = idle_s
-        self._pool = pool
-        self._request = request
-        self._model = model
-
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """The reply's events; a failure before the first one is tried again, a later one is raised."""
-        tried: list[Thinker] = []
-        while True:
-            thinker = self._pool.pick(self._model, but_not=tried, idle_s=self._idle_s)
-            tried.append(thinker)
-            self.thinker = thinker.url
-            begun = False
-            try:
-                async with aclosing(self._ask(thinker)) as events:
-                    async for event in events:
-                        begun = True
-                        yield event
-                return
-            except BackendError as error:
-                if begun or len(tried) == TRIES:
-                    raise
-                log.warning("thinker.retry url=%s error=%r", thinker.url, str(error))
-
-    async def _ask(self, thinker: Thinker) -> AsyncGenerator[Event, None]:
-        is_clients = self._idle_s is None
-        thinker.in_flight += 1
-        thinker.clients += is_clients
-        try:
-            stream = thinker.backend.stream(self._request, model=self._model.name)
-            async with aclosing(stream) as events:
-                async for event in events:
-                    yield event
-        finally:
-            thinker.in_flight -= 1
-            thinker.clients -= is_clients
-            if is_clients:
-                thinker.last_used_s = time.monotonic()
+    queue_max: int = 64
+    limit_s: float = 300.0
+    hedge_after_s: float | None = None
 
 
 class Pool:
     """All Thinkers. An async context manager: it opens them, keeps their model lists fresh, and closes them."""
 
-    def __init__(self, backends: list[Backend], *, refresh_every_s: float, aliases: Aliases | None = None) -> None:
+    def __init__(
+        self,
+        backends: list[Backend],
+        *,
+        refresh_every_s: float,
+        aliases: Aliases | None = None,
+        waiting: Waiting | None = None,
+    ) -> None:
         self.aliases = aliases or Aliases()
-        self.thinkers = [Thinker(backend) for backend in backends]
+        self._waiting = waiting or Waiting()
+        self.dispatcher = Dispatcher(clock=time.monotonic, queue_max=self._waiting.queue_max)
+        self.thinkers: list[Thinker] = []
+        self._at: dict[Station, Thinker] = {}
         self._refresh_every_s = refresh_every_s
-        self._refresher: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        for backend in backends:
+            self._join(Thinker(backend, turns=self.dispatcher.turns))
+
+    def _join(self, thinker: Thinker) -> None:
+        self.thinkers.append(thinker)
+        self._at[thinker.station] = thinker
+        self.dispatcher.stations.append(thinker.station)
 
     async def __aenter__(self) -> Pool:
         try:
@@ -126,14 +69,22 @@ class Pool:
             await self._close()
             raise
         await self.refresh()
-        self._refresher = asyncio.create_task(self._keep_fresh())
+        self._spawn(self._keep_fresh())
+        self._spawn(self._keep_settled())
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        if self._refresher:
-            self._refresher.cancel()
-            await asyncio.wait([self._refresher])
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         await self._close()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _close(self) -> None:
         for thinker in self.thinkers:
@@ -142,11 +93,77 @@ class Pool:
     async def refresh(self) -> None:
         """Ask every Thinker for its models."""
         await asyncio.gather(*(thinker.refresh() for thinker in self.thinkers))
+        for thinker in self.thinkers:
+            if not thinker.station.breaker.allows:
+                self.dispatcher.evacuate(thinker.station)
 
     async def _keep_fresh(self) -> None:
         while True:
             await asyncio.sleep(self._refresh_every_s)
             await self.refresh()
+
+    async def _keep_settled(self) -> None:
+        while True:
+            await asyncio.sleep(SETTLE_EVERY_S)
+            self.dispatcher.settle()
+
+    # ── Thinkers come and go ────────────────────────────────────────────────────────────────────────────────
+
+    async def add(self, backend: Backend, *, source: Source = "api") -> Thinker:
+        """Open it and pass requests on to it; one with the same address that is here already stays instead."""
+        for thinker in self.thinkers:
+            if thinker.url == backend.url:
+                thinker.station.is_draining = False
+                return thinker
+        await backend.open()
+        thinker = Thinker(backend, turns=self.dispatcher.turns, source=source)
+        await thinker.refresh()
+        self._join(thinker)
+        self.dispatcher.settle()
+        return thinker
+
+    def drain(self, id: str) -> Thinker:
+        """Pass nothing new on to it, and let it go once it has answered what it has; raises `NotFound`."""
+        thinker = self.find(id)
+        if not thinker.station.is_draining:
+            thinker.station.is_draining = True
+            self.dispatcher.evacuate(thinker.station)
+            self._spawn(self._let_go(thinker))
+        return thinker
+
+    def find(self, id: str) -> Thinker:
+        """The Thinker with this id or address; raises `NotFound`."""
+        for thinker in self.thinkers:
+            if id in (thinker.id, thinker.url):
+                return thinker
+        raise NotFound(f"there is no Thinker {id}; GET /api/thinkers lists them")
+
+    async def follow(self, urls: Iterable[str], make: Callable[[str], Backend]) -> None:
+        """Have the Thinkers that the settings name now: new ones join, those that are gone are drained.
+
+        What was added through the API stays. Raises `ConfigurationError`, and then nothing has changed.
+        """
+        wanted = list(urls)
+        known = {thinker.url for thinker in self.thinkers}
+        made = [make(url) for url in wanted if url not in known]
+        for backend in made:
+            await self.add(backend, source="settings")
+        for thinker in list(self.thinkers):
+            if thinker.source == "settings" and thinker.url not in wanted:
+                self.drain(thinker.id)
+            elif thinker.url in wanted:
+                thinker.station.is_draining = False
+
+    async def _let_go(self, thinker: Thinker) -> None:
+        await thinker.idle()
+        if thinker.station.is_draining:  # else it was added again meanwhile
+            self.thinkers.remove(thinker)
+            self.dispatcher.stations.remove(thinker.station)
+            del self._at[thinker.station]
+            await thinker.backend.close()
+            log.warning("thinker.removed url=%s", thinker.url)
+
+    # ── models ──────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def models(self) -> list[Model]:
@@ -180,27 +197,66 @@ class Pool:
         there_is = ", ".join([*(model.name for model in models), *self.aliases.names])
         raise NotFound(f"model: {requested}{meant}. There is: {there_is}, or any claude name")
 
-    def call(self, request: MessagesRequest, model: Model, *, idle_s: float | None = None) -> Call:
+    # ── calls ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def call(
+        self, request: MessagesRequest, model: Model, *, origin: Origin | None = None, idle_s: float | None = None
+    ) -> Call:
         """A call of this model, see `Call`; nothing is sent before its events are read."""
-        return Call(self, request, model, idle_s=idle_s)
+        hedge_after_s = self._waiting.hedge_after_s
+        return Call(self, request, model, origin=origin or Origin(), idle_s=idle_s, hedge_after_s=hedge_after_s)
+
+    @asynccontextmanager
+    async def turn(
+        self,
+        prefix: Prefix,
+        model: Model,
+        origin: Origin,
+        *,
+        but_not: Iterable[Station],
+        watch: Callable[[Ticket], None],
+    ) -> AsyncIterator[Ticket]:
+        """Wait for a Thinker, and have a place there while the block runs; `watch` is told of the ticket at once.
+
+        Raises `Overloaded` when too many wait already, or when the wait takes too long.
+        """
+        granted = asyncio.Event()
+        ticket = Ticket(origin, prefix, model.name, lambda station: self._at[station].has(model), granted.set)
+        if not self.able(model):
+            raise ThinkerUnavailable(f"no Thinker has {model.name} any more: " + self.why_not)
+        self.dispatcher.arrive(ticket, but_not=but_not)
+        try:
+            watch(ticket)
+            try:
+                async with asyncio.timeout(self._waiting.limit_s):
+                    await granted.wait()
+            except TimeoutError:
+                place = self.dispatcher.place(ticket)
+                raise full(place[2] if place else 1.0, waiting=place[1] if place else 1) from None
+            yield ticket
+        finally:
+            self.dispatcher.end(ticket)
+
+    def able(self, model: Model) -> list[Station]:
+        """Who has this model and takes requests."""
+        return [it.station for it in self.thinkers if it.has(model) and not it.station.is_draining]
+
+    def thinker_at(self, ticket: Ticket) -> Thinker:
+        """Who serves it."""
+        assert ticket.station is not None  # noqa: S101  # it has its turn
+        return self._at[ticket.station]
 
     def idle_in_s(self, model: Model, idle_s: float) -> float:
         """How long until a Thinker with this model has served no client for `idle_s`; 0 also when none has it."""
         return min((thinker.idle_in_s(idle_s) for thinker in self.thinkers if thinker.has(model)), default=0.0)
 
-    def pick(self, model: Model, *, but_not: list[Thinker], idle_s: float | None = None) -> Thinker:
-        """The least busy Thinker that has the model, a healthy one if possible, one not yet tried if possible.
-
-        With `idle_s` only one that has served no client for so long.
-        """
-        able = [thinker for thinker in self.thinkers if thinker.has(model)]
-        if not able:
-            raise ThinkerUnavailable(f"no Thinker has {model.name} any more: " + self.why_not)
-        if idle_s is not None:
-            able = [thinker for thinker in able if not thinker.idle_in_s(idle_s)]
+    def pick_idle(self, model: Model, *, idle_s: float, but_not: Iterable[Station]) -> Thinker:
+        """Of those that have served no client for `idle_s` the least busy one, healthy and untried if possible."""
+        able = [thinker for thinker in self.thinkers if thinker.has(model) and not thinker.idle_in_s(idle_s)]
         if not able:
             raise ThinkerUnavailable(f"every Thinker with {model.name} has served a client in the last {idle_s:g} s")
-        return min(able, key=lambda thinker: (thinker in but_not, thinker.error is not None, thinker.in_flight))
+        tried = set(but_not)
+        return min(able, key=lambda it: (it.station in tried, it.error is not None, it.in_flight))
 
     @property
     def why_not(self) -> str:

@@ -18,6 +18,7 @@ from workbench.backend.backend import Backend
 from workbench.backend.embedded import EmbeddedBackend
 from workbench.backend.ollama import OllamaBackend
 from workbench.backend.openai import OpenAIBackend
+from workbench.backend.options import OPTIONS, options_of
 from workbench.backend.sse_server import Patience
 from workbench.errors import ConfigurationError
 
@@ -48,6 +49,7 @@ def backend_for(
     if url.rstrip(":/") == "embedded":
         return EmbeddedBackend()
     scheme, address, options = _split(url)
+    options_of(url)
     model = options.get("model")
     api_key = key_for(address, keys)
     match scheme:
@@ -87,7 +89,7 @@ def _split(url: str) -> tuple[str, str, dict[str, str]]:
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
         has_host = url.isascii() and bool(parts.hostname) and parts.port != 0
-        has_more = parts.username is not None or parts.fragment or options.keys() - {"model", "num_ctx"}
+        has_more = parts.username is not None or parts.fragment or options.keys() - {"model", "num_ctx"} - OPTIONS
     except ValueError:
         raise _not_understood(url) from None
     scheme, plus, transport = parts.scheme.partition("+")

@@ -1,4 +1,4 @@
-"""What an operator asks for: metrics, totals, exchanges, entries, explanations, Thinkers. Needs the admin scope."""
+"""What an operator asks for: metrics, totals, exchanges, entries, explanations. Needs the admin scope."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class Reopen(BaseModel):
 async def reopen(admin: Admin, serving: Serving, request: Request) -> Response:
     """Start the tenant's epoch anew, closed or not; what was seen wrong stays blocked."""
     audits = _auditor(serving).audits
-    asked = _parsed(Reopen, await read_body(request, limit_bytes=EXPLAIN_MAX_BYTES) or b"{}")
+    asked = parsed(Reopen, await read_body(request, limit_bytes=EXPLAIN_MAX_BYTES) or b"{}")
     await audits.of(admin.tenant).reopen(admin.tenant, asked.mode)
     return JSONResponse({"tenant": admin.tenant, "mode": asked.mode})
 
@@ -154,29 +154,15 @@ class Explain(BaseModel):
 @router.post("/api/explain")
 async def explain(admin: Admin, serving: Serving, request: Request) -> Response:
     """Whether a reply to the one would be served for the other, and why; their scopes are taken as equal."""
-    asked = _parsed(Explain, await read_body(request, limit_bytes=EXPLAIN_MAX_BYTES))
+    asked = parsed(Explain, await read_body(request, limit_bytes=EXPLAIN_MAX_BYTES))
     a, b = await _two_questions(asked, admin, serving)
     one, other = await _vector(a, serving), await _vector(b, serving)
     decision = await serving.cache.explain(b, a, float(one @ other))
     return JSONResponse({"a": a, "b": b, **_decision(decision)})
 
 
-@router.get("/api/thinkers")
-async def thinkers(admin: Admin, serving: Serving) -> Response:
-    """Every Thinker: its models, how busy it is, and what is wrong with it."""
-    rows = [
-        {
-            "url": thinker.url,
-            "models": [asdict(model) for model in thinker.models],
-            "in_flight": thinker.in_flight,
-            "error": thinker.error,
-        }
-        for thinker in serving.pool.thinkers
-    ]
-    return JSONResponse({"data": rows})
-
-
-def _parsed(form: type[Form], body: bytes) -> Form:
+def parsed(form: type[Form], body: bytes) -> Form:
+    """The body as this form; raises `InvalidRequest` that names the field."""
     try:
         return form.model_validate_json(body)
     except ValidationError as error:

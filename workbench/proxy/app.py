@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from workbench.backend.aliases import Aliases
 from workbench.backend.backend import Backend
-from workbench.backend.pool import Pool
+from workbench.backend.pool import Pool, Waiting
 from workbench.backend.urls import Timeouts, backend_for
 from workbench.cache.audit_state import Rules
 from workbench.cache.cache import SemanticCache
@@ -36,7 +36,7 @@ from workbench.cache.store import Store
 from workbench.cache.verifier import Verifier, VerifyingService
 from workbench.cache.verifier_folder import verifier_folder
 from workbench.errors import ConfigurationError, Forbidden, InvalidRequest, WorkbenchError
-from workbench.proxy import admin, routes
+from workbench.proxy import admin, routes, thinkers
 from workbench.proxy.asker import Asker
 from workbench.proxy.auditing import Auditor, Audits, embedding_judge
 from workbench.proxy.auth import Caller, Gate, KnownKey
@@ -44,6 +44,7 @@ from workbench.proxy.envelope import envelope, error_response
 from workbench.proxy.exchange import Exchanger
 from workbench.proxy.flight import Flights
 from workbench.proxy.recording import Recorder
+from workbench.proxy.reloading import Reloader, Watched
 from workbench.proxy.services import Limits, Services, request_id
 from workbench.proxy.sse import new_id
 from workbench.proxy.telemetry import Telemetry
@@ -57,8 +58,8 @@ DISCOVERY_TIMEOUT_S = 1.0
 OnReady = Callable[[Services], None]
 
 
-def create_app(settings: Settings, *, on_ready: OnReady | None = None) -> FastAPI:
-    """The server as an ASGI app; `on_ready` is called once it can serve.
+def create_app(settings: Settings, *, on_ready: OnReady | None = None, watched: Watched | None = None) -> FastAPI:
+    """The server as an ASGI app; `on_ready` is called once it can serve, and `watched` is the file that it follows.
 
     Raises `ConfigurationError` here for what can be known before anything is opened, else at its start-up.
     """
@@ -68,7 +69,9 @@ def create_app(settings: Settings, *, on_ready: OnReady | None = None) -> FastAP
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.services = await _open(settings, gate, policy, stack)
+            app.state.services = served = await _open(settings, gate, policy, stack)
+            if watched:
+                await stack.enter_async_context(Reloader(served.pool, served.backend_for, watched))
             if on_ready:
                 on_ready(app.state.services)
             yield
@@ -76,6 +79,7 @@ def create_app(settings: Settings, *, on_ready: OnReady | None = None) -> FastAP
     app = FastAPI(title="Self-host workbench", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(routes.router)
     app.include_router(admin.router)
+    app.include_router(thinkers.router)
     app.add_exception_handler(WorkbenchError, _workbench_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -98,9 +102,13 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
     store = _store(settings, fingerprint=embedding.embedder.fingerprint if embedding else "")
     await store.open()
     stack.push_async_callback(store.close)
+    make = _maker(settings)
+    backends = [make(url) for url in settings.thinkers or [await _discover(settings.ollama_host)]]
     aliases = Aliases(settings.aliases)
-    backends = await _backends(settings)
-    pool = await stack.enter_async_context(Pool(backends, refresh_every_s=settings.refresh_every_s, aliases=aliases))
+    waiting = Waiting(settings.queue_max, settings.queue_timeout_s, settings.hedge_after_s or None)
+    pool = await stack.enter_async_context(
+        Pool(backends, refresh_every_s=settings.refresh_every_s, aliases=aliases, waiting=waiting)
+    )
     audits = _audits(settings, store, policy, embedding) if embedding and settings.audit else None
     in_front = settings.memory_max_bytes and not isinstance(store, MemoryStore)
     cache = SemanticCache(
@@ -140,8 +148,13 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
         tokens=tokens,
         telemetry=telemetry,
         limits=Limits(
-            settings.body_max_bytes, settings.headers_after_s, settings.ping_every_s, settings.write_timeout_s
+            settings.body_max_bytes,
+            settings.headers_after_s,
+            settings.ping_every_s,
+            settings.write_timeout_s,
+            frozenset(settings.batch_tenants),
         ),
+        backend_for=make,
     )
 
 
@@ -217,16 +230,16 @@ def _redis_store(settings: Settings, *, fingerprint: str) -> RedisStore:
     )
 
 
-async def _backends(settings: Settings) -> list[Backend]:
+def _maker(settings: Settings) -> Callable[[str], Backend]:
+    """From a Thinker's URL to its backend."""
     timeouts = Timeouts(settings.connect_timeout_s, settings.first_event_timeout_s, settings.idle_timeout_s)
-    make = partial(
+    return partial(
         backend_for,
         timeouts=timeouts,
         num_ctx=settings.num_ctx,
         keep_alive=settings.keep_alive,
         keys=settings.secret_of_thinker,
     )
-    return [make(url) for url in settings.thinkers or [await _discover(settings.ollama_host)]]
 
 
 async def _discover(ollama_host: str) -> str:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from workbench.auxiliary import is_auxiliary
+from workbench.backend.call import Call
 from workbench.backend.pool import Pool
+from workbench.backend.routing import Origin
 from workbench.cache.cache import Bypass, Hit, Miss, Semantic, SemanticCache
 from workbench.cache.policy import Refuse, Serve
 from workbench.cache.question import Question, question
@@ -22,7 +24,7 @@ from workbench.proxy import payload
 from workbench.proxy.asker import Asked
 from workbench.proxy.auditing import Auditor
 from workbench.proxy.auth import Caller
-from workbench.proxy.flight import Call, Flights, Reader
+from workbench.proxy.flight import Flights, Reader
 from workbench.proxy.shared_flight import Claims, SharedCall
 from workbench.proxy.telemetry import Content, Exchange
 from workbench.proxy.tokens import TokenCounter
@@ -68,6 +70,13 @@ class Incoming:
     control: Control | None
     agent_id: str | None
     is_large: bool
+    session_id: str | None = None
+    is_batch: bool = False
+
+    @property
+    def origin(self) -> Origin:
+        """Who asks, for routing and for fairness."""
+        return Origin(self.caller.tenant, self.session_id or "", self.agent_id or "", self.is_batch)
 
 
 class Exchanger:
@@ -115,7 +124,7 @@ class Exchanger:
         self._tell(asked, found, exchange)
         if incoming.control == "only-if-cached":
             raise NotCached(f"nothing stored answers this request ({found.reason}), and it is only-if-cached")
-        return self._fly(found, asked, exchange)
+        return self._fly(found, asked, exchange, incoming.origin)
 
     def _asked_model(self, request: MessagesRequest) -> str:
         """The name that it asks for; an auxiliary request may be meant for a model of its own."""
@@ -154,9 +163,10 @@ class Exchanger:
             await self._cache.discard(caller.tenant, hit.entry.id)
             return None
 
-    def _fly(self, found: Miss | Bypass, asked: Asked, exchange: Exchange) -> Live:
-        call = self._pool.call(asked.question.request, asked.model)  # nothing is sent before its events are read
-        finish = self._finish(found, asked)
+    def _fly(self, found: Miss | Bypass, asked: Asked, exchange: Exchange, origin: Origin) -> Live:
+        # Nothing is sent before its events are read.
+        call = self._pool.call(asked.question.request, asked.model, origin=origin)
+        finish = self._finish(found, asked, call)
 
         async def finish_alone(reply: Reply) -> None:
             await finish(reply)
@@ -186,7 +196,7 @@ class Exchanger:
 
         return SharedCall(call, claims, tenant=asked.tenant, digest=asked.question.digest, read=read, finish=finish)
 
-    def _finish(self, found: Miss | Bypass, asked: Asked) -> Callable[[Reply], Awaitable[bool]]:
+    def _finish(self, found: Miss | Bypass, asked: Asked, call: Call) -> Callable[[Reply], Awaitable[bool]]:
         """What is done with a complete reply; it tells whether the reply was stored."""
         store = isinstance(found, Miss) or found.store
         asks = asked.question
@@ -195,6 +205,8 @@ class Exchanger:
             entry = None
             if reply.stop_reason != "stop_sequence":  # then the usage may be a guess: the call was cut short
                 self._tokens.learn(reply.model, asks.request, reply.usage.prompt_tokens)
+            if call.is_altered:  # an answer to another request, so to say
+                return False
             if store and payload.is_storable(reply):
                 by_meaning = payload.is_servable_by_meaning(reply)
                 entry = await self._cache.insert(

@@ -19,8 +19,9 @@ log = logging.getLogger(__name__)
 
 
 class Call(Protocol):
-    """One upstream call; `thinker` names who answers it, once that is known.
+    """One upstream call; `thinker` names who answers it, once that is known, `reason` why it does.
 
+    `queued_s` is how long it waited for its turn, `waits` where it stands while it does ("" when it does not).
     `followed` is whether another process made it, and this is only its reply.
     """
 
@@ -30,6 +31,18 @@ class Call(Protocol):
 
     @property
     def followed(self) -> bool:
+        """See above."""
+
+    @property
+    def reason(self) -> str:
+        """See above."""
+
+    @property
+    def queued_s(self) -> float:
+        """See above."""
+
+    @property
+    def waits(self) -> str:
         """See above."""
 
     def events(self) -> AsyncGenerator[Event, None]:

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from workbench.errors import WorkbenchError
 from workbench.proxy.envelope import error_body, error_response, status_and_type
 from workbench.proxy.flight import Reader
-from workbench.proxy.sse import PING, EventEncoder, error_event, reply_json
+from workbench.proxy.sse import PING, EventEncoder, comment, error_event, reply_json
 from workbench.proxy.telemetry import Exchange
 
 STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
@@ -53,10 +53,16 @@ class LiveResponse(Response):
         finally:
             self._end()
 
+    def _note_call(self) -> None:
+        call = self._reader.flight.call
+        self._exchange.thinker, self._exchange.route = call.thinker, call.reason
+        self._exchange.queued_ms = round(call.queued_s * 1e3, 1)
+
     def _end(self) -> None:
         """The exchange is over; noted before the last byte goes, so that a client who has it can see it noted."""
         if not self._ended:
             self._ended = True
+            self._note_call()  # once more: when the headers went out it may still have been waiting
             if self._exchange.content:
                 self._exchange.content.reply = self._reader.flight.reply
             self._reader.close()
@@ -86,6 +92,7 @@ class LiveResponse(Response):
         self._exchange.thinker = self._reader.flight.call.thinker
         if self._reader.flight.call.followed:
             self._exchange.shared, self._exchange.reason = True, "shared-flight"
+        self._note_call()
         self._exchange.mark("first_byte")
         return self._exchange.headers
 
@@ -144,7 +151,8 @@ class LiveStream(LiveResponse):
             try:
                 events = await self._reader.read(timeout_s=self._ping_every_s)
             except TimeoutError:
-                await self._write(send, PING)
+                waits = self._reader.flight.call.waits
+                await self._write(send, comment(waits) + PING if waits else PING)
                 continue
             if not events:
                 break

@@ -88,6 +88,8 @@ async def _read(request: Request, serving: Services, caller: Caller) -> Incoming
         control=control,
         agent_id=request.headers.get("x-claude-code-agent-id"),
         is_large=len(body) > LARGE_BODY_BYTES,
+        session_id=request.headers.get("x-claude-code-session-id"),
+        is_batch=request.headers.get("x-priority") == "batch" or caller.tenant in serving.limits.batch_tenants,
     )
 
 

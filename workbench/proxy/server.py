@@ -17,7 +17,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from workbench.backend.pool import Thinker
+from workbench.backend.thinker import Thinker
 from workbench.errors import ConfigurationError
 from workbench.proxy.auth import DEFAULT_TENANT
 from workbench.proxy.protocol import LimitedProtocol

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from workbench.backend.backend import Backend
 from workbench.backend.pool import Pool
 from workbench.cache.cache import Semantic, SemanticCache
 from workbench.cache.seams import AsyncEmbedder
@@ -26,6 +27,7 @@ class Limits:
     headers_after_s: float
     ping_every_s: float
     write_timeout_s: float
+    batch_tenants: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Services:
     tokens: TokenCounter
     telemetry: Telemetry
     limits: Limits
+    backend_for: Callable[[str], Backend]
 
 
 def services(request: Request) -> Services:

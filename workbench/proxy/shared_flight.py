@@ -60,6 +60,21 @@ class SharedCall:
         """Who answers, if it is ours to know."""
         return self._call.thinker
 
+    @property
+    def reason(self) -> str:
+        """Why that Thinker."""
+        return self._call.reason
+
+    @property
+    def queued_s(self) -> float:
+        """How long our own call waited for its turn."""
+        return self._call.queued_s
+
+    @property
+    def waits(self) -> str:
+        """Where our own call stands, while it waits."""
+        return self._call.waits
+
     async def events(self) -> AsyncGenerator[Event, None]:
         """The reply's events: of our own call as they come, or another's all at once."""
         if reply := await self._follow():

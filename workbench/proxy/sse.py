@@ -92,6 +92,11 @@ def reply_json(reply: Reply) -> bytes:
     return orjson.dumps(message)
 
 
+def comment(text: str) -> bytes:
+    """A line that clients skip, for people who look at the stream."""
+    return b": " + text.replace("\n", " ").encode() + b"\n\n"
+
+
 def error_event(body: bytes) -> bytes:
     """An error after the headers have gone out; the client then knows that the reply is not complete."""
     return b"event: error\ndata: " + body + b"\n\n"

@@ -58,6 +58,8 @@ class Exchange:
     candidate: str = ""  # the nearest entry that was refused
     age_s: int | None = None
     thinker: str = ""
+    route: str = ""  # why it went there
+    queued_ms: float = 0.0  # how long it waited for its turn there
     shared: bool = False
     decision: Serve | Refuse | None = None  # why by meaning, or why not
     scope: str = ""  # of a hit by meaning, and the digest of the question that it answered:
