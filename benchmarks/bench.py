@@ -21,6 +21,7 @@ from rich.console import Console
 
 from benchmarks import children, redis_figures
 from benchmarks.figures import RESULTS, Figure, Target, print_table, save, this_run, update_readme
+from benchmarks.fleet_figures import many_thinkers
 from benchmarks.measuring import Effort, Measuring, Round
 from benchmarks.stock import Models, Size, Stock, fill, small_body, tool_turn_body
 
@@ -36,6 +37,7 @@ GROUPS = (
     "memory",
     "client",
     *redis_figures.GROUPS,
+    "thinkers",
 )
 WHOLE = Effort(rounds=3, latency=600, rate=3000, warmup=60)
 QUICK = Effort(rounds=1, latency=6, rate=34, warmup=2)
@@ -192,6 +194,9 @@ def measure(folder: Path, effort: Effort, size: Size, groups: list[str]) -> Iter
                     yield from getattr(bench, group.replace("-", "_"))()
         sizes = redis_figures.SMALL if effort is QUICK else redis_figures.Sizes()
         yield from redis_figures.figures(folder, ollama, stock.exact, effort, sizes, groups)
+
+    if "thinkers" in groups:
+        yield from many_thinkers(folder, effort)
 
 
 def _starts(folder: Path, *, thinker: str, rounds: int) -> Figure:

@@ -56,6 +56,7 @@ def test_a_quick_run_measures_every_figure_and_leaves_nothing_behind(tmp_path: P
         "resident_memory", "load_client_per_s",
         "redis_exact_added", "redis_search_p50", "redis_search_p99",
         "redis_recall_20", "redis_recall_1000", "redis_recall_30000", "redis_many_ratio",
+        "eight_added_ttfb", "idle_streams", "killed_errors",
     ]  # fmt: skip
     assert {row["name"]: row["failed"] for row in rows if row["failed"]} == {}
     assert [row["name"] for row in rows if row["value"] is None or not row["samples"]] == []
