@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from workbench.errors import BadReply
+from workbench.errors import BadReply, MalformedToolCall
 
 MAX_CALLS = 256
 """More tool calls than this in one reply are a Thinker gone mad."""
@@ -85,10 +85,10 @@ class ToolCalls:
         return is_new or bool(piece)
 
     def whole(self, *, may_be_cut: bool) -> list[ToolCall]:
-        """All of them; raises `BadReply` for one that makes no sense, or leaves it out when the limit cut it."""
+        """All of them; raises `MalformedToolCall` for one that makes no sense, or leaves it out when the limit cut it."""
         for call in self._calls:
             if call.fault and not may_be_cut:
-                raise BadReply(call.fault)
+                raise MalformedToolCall(call.fault)
         return [call for call in self._calls if not call.fault]
 
     def _new(self, id: str, index: int | None) -> ToolCall:
