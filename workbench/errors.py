@@ -15,6 +15,16 @@
     │   ├── ThinkerTimeout        504  it said nothing for too long
     │   └── BadReply              500  it answered something that is not a reply, or was cut off
     │       └── MalformedToolCall 500  its parser gave up on a tool call of the model
+    ├── FleetError                the market of rented machines did not do what was asked
+    │   ├── OfferGone             somebody else rented it, or it was withdrawn: take another
+    │   ├── PriceChanged          it costs more than was offered: search again
+    │   ├── NoCredit              the account cannot pay, or its spend limit is reached: rent nothing
+    │   ├── KeyRefused            the key is missing, wrong, or lacks a permission: rent nothing
+    │   ├── RateLimited           too many calls: later
+    │   ├── MarketRefused         the request makes no sense to the market: the same one would fail again
+    │   ├── MarketUnavailable     it cannot be reached or failed, and nothing was rented: later
+    │   ├── CreateUnknown         a create may or may not have rented a machine: look for its label, never repeat
+    │   └── LedgerError           the ledger does not fit what it is told, or its file failed: rent nothing
     ├── StoreError                the store failed: the cache is bypassed, the request is not
     └── EmbeddingError            the embedder failed: likewise
 
@@ -95,6 +105,54 @@ class BadReply(BackendError):
 
 class MalformedToolCall(BadReply):
     """The model wrote a tool call that the Thinker's own parser cannot read; another sampling may do better."""
+
+
+class FleetError(WorkbenchError):
+    """The market of rented machines did not do what was asked."""
+
+
+class OfferGone(FleetError):
+    """The offer was rented by somebody else or withdrawn; nothing was rented."""
+
+
+class PriceChanged(FleetError):
+    """The offer costs more than was asked for, or the bid is too low; nothing was rented."""
+
+
+class NoCredit(FleetError):
+    """The account cannot pay, or its spend limit is reached; nothing was rented."""
+
+
+class KeyRefused(FleetError):
+    """The API key is missing, wrong, or lacks a permission."""
+
+
+class RateLimited(FleetError):
+    """Too many calls; nothing was done. `retry_after_s` (seconds) is the market's or our guess."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class MarketRefused(FleetError):
+    """The market refused the request as it is; the same request would be refused again."""
+
+
+class MarketUnavailable(FleetError):
+    """The market cannot be reached or failed; a read or a destroy may be tried again, a create was not carried out."""
+
+
+class CreateUnknown(FleetError):
+    """A create was sent and its outcome is not known: look for `label` until it is; never send it again."""
+
+    def __init__(self, message: str, *, label: str) -> None:
+        super().__init__(message)
+        self.label = label
+
+
+class LedgerError(FleetError):
+    """The ledger's file failed, or what it is told contradicts what it knows."""
 
 
 class StoreError(WorkbenchError):
