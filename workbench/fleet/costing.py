@@ -1,6 +1,6 @@
 """What machines cost, exactly: fractions inside, rounded once to a millionth of a dollar where they are shown.
 
-    gpu  = hours running × $/h      disk = hours existing × GB × $/GB/month ÷ 730      traffic = bytes ÷ 10^9 × $/GB
+gpu  = hours running × $/h      disk = hours existing × GB × $/GB/month ÷ 730      traffic = bytes ÷ 10^9 × $/GB
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from typing import TypeVar
 
 from workbench.errors import LedgerError
 from workbench.fleet.costing import Cost, Phase, Reconciliation
-from workbench.fleet.ledger_file import Entry, LedgerFile
+from workbench.fleet.ledger_file import LedgerFile
+from workbench.fleet.ledger_rows import Entry
 from workbench.fleet.market import Charge, Rates
 
 T = TypeVar("T")
@@ -65,9 +66,12 @@ class Ledger:
         """It is certain that nothing was rented under this label; raises `LedgerError` when an instance is known."""
         await self._do(lambda: self._file.not_rented(label, reason=reason))
 
-    async def observe(self, label: str, *, phase: Phase, gpu_billed: bool) -> None:
-        """What it does from now on; the stretch before ends here. The same as before changes nothing."""
-        await self._do(lambda: self._file.observe(label, phase=phase, gpu_billed=gpu_billed))
+    async def observe(self, label: str, *, phase: Phase, gpu_billed: bool, at_s: float | None = None) -> None:
+        """What it does from now on, or since `at_s` where that is known; the stretch before ends there.
+
+        The same as before changes nothing, and neither does what is told of a machine that is gone.
+        """
+        await self._do(lambda: self._file.observe(label, phase=phase, gpu_billed=gpu_billed, at_s=at_s))
 
     async def reprice(self, label: str, *, rates: Rates) -> None:
         """What it costs from now on, when that differs."""
@@ -77,9 +81,9 @@ class Ledger:
         """What it carried so far in all; a smaller number than before changes nothing."""
         await self._do(lambda: self._file.traffic(label, down_bytes=down_bytes, up_bytes=up_bytes))
 
-    async def destroyed(self, label: str) -> None:
-        """The market confirmed that it is gone: nothing costs from now on. Once more changes nothing."""
-        await self._do(lambda: self._file.destroyed(label))
+    async def destroyed(self, label: str, *, at_s: float | None = None) -> None:
+        """The market confirmed that it is gone: nothing costs from now (or `at_s`) on. Once more changes nothing."""
+        await self._do(lambda: self._file.destroyed(label, at_s=at_s))
 
     async def live(self) -> tuple[Entry, ...]:
         """All that is neither known not to have been rented nor confirmed as gone: what may cost, oldest first."""
@@ -93,10 +97,15 @@ class Ledger:
         """What was spent between two times (seconds since 1970), until now when `until_s` is None."""
         return await self._do(lambda: self._file.cost(since_s=since_s, until_s=until_s))
 
-    async def reconcile(self, charges: Iterable[Charge]) -> Reconciliation:
-        """Put what the market charged beside what the ledger counted, instance by instance; all charges, not new ones."""
+    async def reconcile(
+        self, charges: Iterable[Charge], *, since_s: float = 0.0, until_s: float | None = None
+    ) -> Reconciliation:
+        """What the market charged beside what the ledger counted, instance by instance.
+
+        The times must span the charges: the market charges by the day, and later than it delivers.
+        """
         given = tuple(charges)
-        return await self._do(lambda: self._file.reconcile(given))
+        return await self._do(lambda: self._file.reconcile(given, since_s=since_s, until_s=until_s))
 
     async def _do(self, work: Callable[[], T]) -> T:
         if self._thread is None:

@@ -7,59 +7,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import cast
 
 from workbench.errors import LedgerError
 from workbench.fleet.costing import Cost, Line, Phase, Reconciliation, Stretch, compared, summed, traffic_usd
+from workbench.fleet.ledger_rows import Entry, entry_of, ms_of, rates_of, texts_of
+from workbench.fleet.ledger_schema import connect, transaction
 from workbench.fleet.market import Charge, Rates
 
-State = Literal["intended", "rented", "not_rented", "destroyed"]
-
-APPLICATION_ID = 0x5348574C
-VERSION = 1
-BUSY_TIMEOUT_S = 5.0
 FOREVER_MS = 2**62
-
-_SCHEMA = """
-CREATE TABLE machines (
-    label TEXT PRIMARY KEY, machine_id INTEGER NOT NULL, instance_id INTEGER, state TEXT NOT NULL,
-    reason TEXT NOT NULL DEFAULT '', intended_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, ended_ms INTEGER,
-    gpu TEXT NOT NULL, disk TEXT NOT NULL, down TEXT NOT NULL, up TEXT NOT NULL
-) STRICT;
-CREATE TABLE stretches (
-    seq INTEGER PRIMARY KEY, label TEXT NOT NULL REFERENCES machines, phase TEXT NOT NULL, gpu_billed INTEGER NOT NULL,
-    start_ms INTEGER NOT NULL, end_ms INTEGER, gpu TEXT NOT NULL, disk TEXT NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX one_open_stretch ON stretches (label) WHERE end_ms IS NULL;
-CREATE TABLE traffic (
-    seq INTEGER PRIMARY KEY, label TEXT NOT NULL REFERENCES machines, phase TEXT NOT NULL, at_ms INTEGER NOT NULL,
-    down_bytes INTEGER NOT NULL, up_bytes INTEGER NOT NULL, down TEXT NOT NULL, up TEXT NOT NULL
-) STRICT;
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One machine in the ledger. `instance_id` is None until the create is known to have happened.
-
-    `phase` and `gpu_billed` are the latest. Times in seconds since 1970; `ended_s` is None while it may cost.
-    """
-
-    label: str
-    machine_id: int
-    instance_id: int | None
-    state: State
-    reason: str
-    phase: Phase
-    gpu_billed: bool
-    rates: Rates
-    intended_s: float
-    expires_s: float
-    ended_s: float | None
 
 
 class LedgerFile:
@@ -71,24 +30,8 @@ class LedgerFile:
         self._opened: sqlite3.Connection | None = None
 
     def open(self) -> None:
-        """Open or create the file, which its owner alone may read."""
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._path.touch(mode=0o600)
-            # check_same_thread: the file may be closed by another thread than the one that opened it.
-            db = sqlite3.connect(
-                self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
-        except (OSError, sqlite3.Error) as error:
-            raise LedgerError(f"the ledger {self._path} cannot be opened: {error}") from error
-        try:
-            self._prepare(db)
-        except BaseException as error:
-            db.close()
-            if isinstance(error, sqlite3.DatabaseError):
-                raise LedgerError(f"the ledger {self._path} is unreadable ({error}); it was left untouched") from error
-            raise
-        self._opened = db
+        """Open or create the file."""
+        self._opened = connect(self._path)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -107,7 +50,7 @@ class LedgerFile:
             db.execute(
                 "INSERT INTO machines (label, machine_id, state, intended_ms, expires_ms, gpu, disk, down, up)"
                 " VALUES (?, ?, 'intended', ?, ?, ?, ?, ?, ?)",
-                (label, machine_id, now_ms, _ms(expires_s), *_texts(rates)),
+                (label, machine_id, now_ms, ms_of(expires_s), *texts_of(rates)),
             )
             self._begin(label, phase="booting", gpu_billed=False, at_ms=now_ms, rates=rates)
 
@@ -138,7 +81,8 @@ class LedgerFile:
                     f"{label!r} is instance {row['instance_id']} in the ledger: expected its destroy, not {reason!r}"
                 )
             db.execute(
-                "UPDATE machines SET state = 'not_rented', reason = ?, ended_ms = ? WHERE label = ? AND ended_ms IS NULL",
+                "UPDATE machines SET state = 'not_rented', reason = ?, ended_ms = ?"
+                " WHERE label = ? AND ended_ms IS NULL",
                 (reason, now_ms, label),
             )
             self._end(label, at_ms=now_ms)
@@ -150,22 +94,20 @@ class LedgerFile:
             row, last = self._known(label), self._open_stretch(label)
             if last is None or (last["phase"], bool(last["gpu_billed"])) == (phase, gpu_billed):
                 return
-            at_ms = self._end(label, at_ms=now_ms if at_s is None else min(_ms(at_s), now_ms))
-            self._begin(label, phase=phase, gpu_billed=gpu_billed, at_ms=at_ms, rates=_rates(row))
+            at_ms = self._end(label, at_ms=now_ms if at_s is None else min(ms_of(at_s), now_ms))
+            self._begin(label, phase=phase, gpu_billed=gpu_billed, at_ms=at_ms, rates=rates_of(row))
 
     def reprice(self, label: str, *, rates: Rates) -> None:
         """New rates from now on."""
         with self._writing() as db:
             row, last = self._known(label), self._open_stretch(label)
-            if last is None or _rates(row) == rates:
+            if last is None or rates_of(row) == rates:
                 return
             db.execute(
-                "UPDATE machines SET gpu = ?, disk = ?, down = ?, up = ? WHERE label = ?", (*_texts(rates), label)
+                "UPDATE machines SET gpu = ?, disk = ?, down = ?, up = ? WHERE label = ?", (*texts_of(rates), label)
             )
             at_ms = self._end(label, at_ms=self._now_ms())
-            self._begin(
-                label, phase=last["phase"], gpu_billed=bool(last["gpu_billed"]), at_ms=at_ms, rates=rates
-            )
+            self._begin(label, phase=last["phase"], gpu_billed=bool(last["gpu_billed"]), at_ms=at_ms, rates=rates)
 
     def traffic(self, label: str, *, down_bytes: int, up_bytes: int) -> None:
         """What was carried since it was last told."""
@@ -178,7 +120,8 @@ class LedgerFile:
             if not any(more):
                 return
             db.execute(
-                "INSERT INTO traffic (label, phase, at_ms, down_bytes, up_bytes, down, up) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO traffic (label, phase, at_ms, down_bytes, up_bytes, down, up)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (label, self._phase(label), self._now_ms(), *more, row["down"], row["up"]),
             )
 
@@ -187,7 +130,7 @@ class LedgerFile:
         now_ms = self._now_ms()
         with self._writing() as db:
             self._known(label)
-            at_ms = self._end(label, at_ms=now_ms if at_s is None else min(_ms(at_s), now_ms))
+            at_ms = self._end(label, at_ms=now_ms if at_s is None else min(ms_of(at_s), now_ms))
             db.execute(
                 "UPDATE machines SET state = 'destroyed', ended_ms = ? WHERE label = ? AND ended_ms IS NULL",
                 (at_ms, label),
@@ -197,15 +140,15 @@ class LedgerFile:
 
     def live(self) -> tuple[Entry, ...]:
         """What may cost."""
-        return self._entries("WHERE ended_ms IS NULL")
+        return self._entries(live_only=True)
 
     def entries(self) -> tuple[Entry, ...]:
         """Everything."""
-        return self._entries("")
+        return self._entries(live_only=False)
 
     def cost(self, *, since_s: float, until_s: float | None) -> Cost:
         """What was spent in a window of time."""
-        since_ms, until_ms = _ms(since_s), self._now_ms() if until_s is None else _ms(until_s)
+        since_ms, until_ms = ms_of(since_s), self._now_ms() if until_s is None else ms_of(until_s)
         with self._reading():
             lines = [*self._stretch_lines(since_ms, until_ms), *self._traffic_lines(since_ms, until_ms)]
         return Cost(summed(lines))
@@ -213,3 +156,107 @@ class LedgerFile:
     def reconcile(self, charges: Sequence[Charge], *, since_s: float, until_s: float | None) -> Reconciliation:
         """Counted against charged."""
         return compared(self.cost(since_s=since_s, until_s=until_s), charges)
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._opened is None:
+            raise LedgerError(f"the ledger {self._path} is closed: expected it open")
+        return self._opened
+
+    def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        return transaction(self._db, "BEGIN IMMEDIATE")
+
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        return transaction(self._db, "BEGIN")
+
+    def _now_ms(self) -> int:
+        return ms_of(self._clock())
+
+    def _row(self, label: str) -> sqlite3.Row | None:
+        return cast(
+            "sqlite3.Row | None", self._db.execute("SELECT * FROM machines WHERE label = ?", (label,)).fetchone()
+        )
+
+    def _known(self, label: str) -> sqlite3.Row:
+        row = self._row(label)
+        if row is None:
+            raise LedgerError(f"the ledger does not know {label!r}: expected its intent before anything else")
+        return row
+
+    def _open_stretch(self, label: str) -> sqlite3.Row | None:
+        rows = self._db.execute("SELECT * FROM stretches WHERE label = ? AND end_ms IS NULL", (label,))
+        return cast("sqlite3.Row | None", rows.fetchone())
+
+    def _phase(self, label: str) -> Phase:
+        rows = self._db.execute("SELECT phase FROM stretches WHERE label = ? ORDER BY seq DESC LIMIT 1", (label,))
+        return cast("Phase", rows.fetchone()[0])
+
+    def _begin(self, label: str, *, phase: Phase, gpu_billed: bool, at_ms: int, rates: Rates) -> None:
+        self._db.execute(
+            "INSERT INTO stretches (label, phase, gpu_billed, start_ms, gpu, disk) VALUES (?, ?, ?, ?, ?, ?)",
+            (label, phase, gpu_billed, at_ms, str(rates.gpu_usd_per_h), str(rates.disk_usd_per_h)),
+        )
+
+    def _end(self, label: str, *, at_ms: int) -> int:
+        """End the open stretch, not before it began; when it did end."""
+        last = self._open_stretch(label)
+        if last is None:
+            return at_ms
+        end_ms = max(at_ms, int(last["start_ms"]))
+        self._db.execute("UPDATE stretches SET end_ms = ? WHERE seq = ?", (end_ms, last["seq"]))
+        return end_ms
+
+    def _entries(self, *, live_only: bool) -> tuple[Entry, ...]:
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT machines.*, phase, gpu_billed FROM machines JOIN stretches ON stretches.seq ="
+                " (SELECT max(seq) FROM stretches WHERE stretches.label = machines.label)"
+                " WHERE ended_ms IS NULL OR NOT ? ORDER BY machines.rowid",
+                (live_only,),
+            ).fetchall()
+        return tuple(entry_of(row) for row in rows)
+
+    def _stretch_lines(self, since_ms: int, until_ms: int) -> Iterator[Line]:
+        rows = self._db.execute(
+            "SELECT stretches.*, instance_id FROM stretches JOIN machines USING (label)"
+            " WHERE state <> 'not_rented' AND start_ms < ? AND coalesce(end_ms, ?) > ? ORDER BY seq",
+            (until_ms, FOREVER_MS, since_ms),
+        )
+        now_ms = self._now_ms()
+        for row in rows:
+            # An open stretch of the future, after the clock was set back, has no length yet.
+            end_ms = max(now_ms, row["start_ms"]) if row["end_ms"] is None else row["end_ms"]
+            stretch = Stretch(
+                row["label"],
+                row["instance_id"],
+                row["phase"],
+                gpu_billed=bool(row["gpu_billed"]),
+                start_ms=row["start_ms"],
+                end_ms=end_ms,
+                gpu_usd_per_h=Decimal(row["gpu"]),
+                disk_usd_per_h=Decimal(row["disk"]),
+            )
+            yield stretch.line(since_ms=since_ms, until_ms=until_ms)
+
+    def _traffic_lines(self, since_ms: int, until_ms: int) -> Iterator[Line]:
+        rows = self._db.execute(
+            "SELECT traffic.*, instance_id FROM traffic JOIN machines USING (label)"
+            " WHERE state <> 'not_rented' AND at_ms >= ? AND at_ms < ? ORDER BY seq",
+            (since_ms, until_ms + 1),  # what was told in this very millisecond counts as well
+        )
+        for row in rows:
+            yield Line(
+                row["label"],
+                row["instance_id"],
+                row["phase"],
+                existing_s=0.0,
+                running_s=0.0,
+                down_bytes=row["down_bytes"],
+                up_bytes=row["up_bytes"],
+                usd={
+                    "down": traffic_usd(row["down_bytes"], usd_per_gb=Decimal(row["down"])),
+                    "up": traffic_usd(row["up_bytes"], usd_per_gb=Decimal(row["up"])),
+                },
+            )

@@ -9,14 +9,20 @@ from typing import Any
 from workbench.errors import ConfigurationError
 from workbench.fleet.market import Condition, Mode
 
+# fmt: off
 FIELDS = frozenset(
-    "bw_nvlink compute_cap cpu_arch cpu_cores cpu_cores_effective cpu_ghz cpu_ram cuda_max_good datacenter"
-    " direct_port_count disk_bw disk_space dlperf dlperf_per_dphtotal dph_base dph_total driver_version duration"
-    " external flops_per_dphtotal geolocation gpu_arch gpu_display_active gpu_frac gpu_max_power gpu_max_temp"
-    " gpu_mem_bw gpu_name gpu_ram gpu_total_ram has_avx host_id hosting_type id inet_down inet_down_cost inet_up"
-    " inet_up_cost machine_id min_bid mobo_name num_gpus pci_gen pcie_bw reliability reliability2 rentable rented"
-    " static_ip storage_cost total_flops ubuntu_version verification verified vms_enabled".split()
+    {
+        "bw_nvlink", "compute_cap", "cpu_arch", "cpu_cores", "cpu_cores_effective", "cpu_ghz", "cpu_ram",
+        "cuda_max_good", "datacenter", "direct_port_count", "disk_bw", "disk_space", "dlperf",
+        "dlperf_per_dphtotal", "dph_base", "dph_total", "driver_version", "duration", "external",
+        "flops_per_dphtotal", "geolocation", "gpu_arch", "gpu_display_active", "gpu_frac", "gpu_max_power",
+        "gpu_max_temp", "gpu_mem_bw", "gpu_name", "gpu_ram", "gpu_total_ram", "has_avx", "host_id",
+        "hosting_type", "id", "inet_down", "inet_down_cost", "inet_up", "inet_up_cost", "machine_id", "min_bid",
+        "mobo_name", "num_gpus", "pci_gen", "pcie_bw", "reliability", "reliability2", "rentable", "rented",
+        "static_ip", "storage_cost", "total_flops", "ubuntu_version", "verification", "verified", "vms_enabled",
+    }
 )
+# fmt: on
 """The fields of an offer that vast.ai can filter and sort by; memory in MB, speeds in Mbit/s, duration in seconds."""
 
 DEFAULTS = (

@@ -20,11 +20,11 @@ import httpx2
 import orjson
 from pydantic import SecretStr
 
-from workbench.errors import ConfigurationError, CreateUnknown, FleetError, MarketUnavailable, OfferGone
-from workbench.fleet import searching, vast_refusals, vast_wire
+from workbench.errors import CreateUnknown, FleetError, MarketUnavailable, OfferGone
+from workbench.fleet import searching, vast_create, vast_wire
 from workbench.fleet.market import Account, Charge, Condition, Instance, Mode, Offer, Rental, Rented
 from workbench.fleet.pacing import Pacer, Sleep
-from workbench.fleet.vast_calls import GAPS_S, Answer, Call, NotSent, VastCalls
+from workbench.fleet.vast_calls import GAPS_S, Call, NotSent, VastCalls
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,6 @@ BASE_URL = "https://console.vast.ai"
 PAGE = 25
 """The most instances that one list call gives."""
 
-ONSTART_MAX_CHARS = 4096
 LOOK_AGAIN_S = (1.0, 4.0, 10.0)
 """When to look for an instance whose create was not answered, in seconds after it and after each other."""
 
@@ -129,9 +128,7 @@ class VastClient:
     async def charges(self, *, since_s: float, until_s: float) -> tuple[Charge, ...]:
         """What was charged for instances on the days between two times (seconds since 1970)."""
         query = {
-            "select_filters": _json(
-                {"day": {"gte": int(since_s), "lte": int(until_s)}, "type": {"in": ["instance"]}}
-            ),
+            "select_filters": _json({"day": {"gte": int(since_s), "lte": int(until_s)}, "type": {"in": ["instance"]}}),
             "format": "table",
             "limit": 100,
         }
@@ -164,21 +161,23 @@ class VastClient:
         `MarketUnavailable` when nothing was rented, and `CreateUnknown` when that is not known: keep looking for the
         label. A caller that is cancelled in between does not know either.
         """
-        if len(rental.onstart) > ONSTART_MAX_CHARS:
-            raise ConfigurationError(
-                f"the onstart script has {len(rental.onstart)} characters, expected at most {ONSTART_MAX_CHARS}"
-            )
-        call = Call("create", "PUT", f"/api/v0/asks/{rental.offer_id}/", f"rent offer {rental.offer_id}", _body(rental))
+        call = Call(
+            "create",
+            "PUT",
+            f"/api/v0/asks/{rental.offer_id}/",
+            f"rent offer {rental.offer_id}",
+            vast_create.body(rental),
+        )
         try:
             answer = await self._calls.once(call)
         except NotSent:
             raise
         except MarketUnavailable as error:
             return await self._reconcile(rental.label, str(error))
-        if rented := _rented(answer):
+        if rented := vast_create.rented(answer):
             return rented
         refusal = self._calls.refusal(call, answer)
-        if _is_ambiguous(answer):
+        if vast_create.is_ambiguous(answer):
             return await self._reconcile(rental.label, str(refusal))
         raise refusal
 
@@ -249,7 +248,9 @@ class VastClient:
             "order_by": _json([{"col": "id", "dir": "asc"}]),
             "limit": PAGE,
         }
-        async for row in self._pages(Call("list", "GET", "/api/v1/instances/", "list instances", query=query), "instances"):
+        async for row in self._pages(
+            Call("list", "GET", "/api/v1/instances/", "list instances", query=query), "instances"
+        ):
             yield row
 
     async def _pages(self, call: Call, field: str) -> AsyncIterator[Any]:
@@ -275,42 +276,6 @@ def _rows(answer: Mapping[str, Any], field: str) -> list[Any]:
     if not isinstance(rows, list):
         raise MarketUnavailable(f"vast.ai's answer has no list of {field}, but {sorted(answer)}; try again later")
     return rows
-
-
-def _body(rental: Rental) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "client_id": "me",
-        "image": rental.image,
-        "env": dict(rental.env),
-        "disk": rental.disk_gb,
-        "label": rental.label,
-        "onstart": rental.onstart,
-        "runtype": "ssh_direc ssh_proxy",
-        "cancel_unavail": True,
-    }
-    # Without a price the market rents on-demand, also from a bid offer.
-    return body if rental.bid_usd_per_h is None else body | {"price": float(rental.bid_usd_per_h)}
-
-
-def _rented(answer: Answer) -> Rented | None:
-    """What was rented, also when the answer is an error that names it."""
-    decoded = vast_refusals.decoded(answer.body)
-    instance_id = decoded.get("new_contract")
-    if isinstance(instance_id, str) and instance_id.isdecimal():
-        instance_id = int(instance_id)
-    if not isinstance(instance_id, int) or isinstance(instance_id, bool):
-        return None
-    key = decoded.get("instance_api_key")
-    well = answer.status == 200 and decoded.get("success") is not False
-    complaint = "" if well else " ".join(vast_refusals.said(answer.body))
-    return Rented(instance_id, key=key if isinstance(key, str) else None, complaint=complaint)
-
-
-def _is_ambiguous(answer: Answer) -> bool:
-    """Whether this answer to a create leaves open if something was rented."""
-    if answer.status >= 500 or answer.status == 408:
-        return True
-    return answer.status < 400 and vast_refusals.decoded(answer.body).get("success") is not False
 
 
 def _json(value: Any) -> str:

@@ -182,7 +182,9 @@ class VastCalls:
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > MAX_ANSWER_BYTES:
-                    raise MarketUnavailable(f"vast.ai sent more than {MAX_ANSWER_BYTES} bytes when asked to {call.doing}")
+                    raise MarketUnavailable(
+                        f"vast.ai sent more than {MAX_ANSWER_BYTES} bytes when asked to {call.doing}"
+                    )
         return Answer(response.status_code, bytes(body), response.headers.get("retry-after"))
 
 
