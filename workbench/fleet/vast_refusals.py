@@ -62,7 +62,9 @@ def said(body: bytes) -> tuple[str, str]:
     answer = decoded(body)
     if not answer:
         text = body[: 4 * MAX_SHOWN].decode(errors="replace").strip()
-        return "", text[:MAX_SHOWN] if text and not text.startswith("<") else f"{len(body)} bytes that are not JSON"
+        # A page of a gateway says nothing, and half an answer may hold a key.
+        readable = text and not text.startswith(("<", "{", "["))
+        return "", text[:MAX_SHOWN] if readable else f"{len(body)} bytes that cannot be read"
     code = str(answer.get("error") or "")
     return code, str(answer.get("msg") or code or "it gave no message")[:MAX_SHOWN]
 

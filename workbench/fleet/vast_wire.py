@@ -20,6 +20,8 @@ from workbench.fleet.market import Account, Address, Charge, Hardware, Instance,
 log = logging.getLogger(__name__)
 
 MEGABYTE = 1_000_000
+NOISE_USD = Decimal("0.000001")
+"""Two prices closer than this are the same: theirs are floats."""
 _KINDS: dict[str, Kind] = {"gpu": "gpu", "disk": "disk", "bwd": "down", "bwu": "up"}
 
 
@@ -94,7 +96,9 @@ class _MachineRow(_Row):
     def rates(self, disk_gb: float) -> Rates:
         """Its rates with a disk of that size; of the two ways to read the GPU's price the dearer one counts."""
         disk = disk_usd_per_h(disk_gb, storage_usd_per_gb_month=self.storage_cost)
-        return Rates(max(self.dph_base, self.dph_total - disk), disk, self.inet_down_cost, self.inet_up_cost)
+        rest = self.dph_total - disk
+        gpu = rest if rest > self.dph_base + NOISE_USD else self.dph_base
+        return Rates(gpu, disk, self.inet_down_cost, self.inet_up_cost)
 
 
 class _OfferRow(_MachineRow):
