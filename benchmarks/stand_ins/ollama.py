@@ -57,7 +57,10 @@ class Recorded:
 
 
 class StandInOllama:
-    """The ASGI app. `answer` is one answer for all chats, a list taken in turn, or a function of the request."""
+    """The ASGI app. `answer` is one answer for all chats, a list taken in turn, or a function of the request.
+
+    `vram_share` is how much of a loaded model the GPU holds.
+    """
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class StandInOllama:
     ) -> None:
         self.requests: deque[Recorded] = deque(maxlen=keep_requests)
         self.begun = self.finished = self.aborted = self.loads = 0
+        self.vram_share = 1.0
         self._changed = threading.Condition()
         self._loaded: dict[str, int] = {}
         self._models: tuple[ServedModel, ...] = ()
@@ -126,13 +130,17 @@ class StandInOllama:
             case "/api/tags":
                 return 200, {"models": [_tag(model) for model in self._models]}
             case "/api/ps":
-                return 200, {"models": [_tag(m) | _placement(self._loaded[m.name]) for m in self._running()]}
+                return 200, {"models": [_tag(m) | self._placement(m) for m in self._running()]}
             case "/api/show":
                 return self._show(str(body.get("model")))
             case "/api/pull":
                 return self._pull(str(body.get("model")))
             case _:
                 return 404, {"error": "404 page not found"}
+
+    def _placement(self, model: ServedModel) -> dict[str, Any]:
+        size_bytes = int(_SIZE_BYTES * self.vram_share)
+        return {"expires_at": now(), "size_vram": size_bytes, "context_length": self._loaded[model.name]}
 
     def _running(self) -> list[ServedModel]:
         return [model for model in self._models if model.name in self._loaded]
@@ -192,6 +200,7 @@ class StandInOllama:
             self._changed.notify_all()
 
 
+_SIZE_BYTES = 1_000_000_000
 _DETAILS = {
     "format": "gguf",
     "family": "scripted",
@@ -206,7 +215,7 @@ def _tag(model: ServedModel) -> dict[str, Any]:
         "name": model.name,
         "model": model.name,
         "modified_at": "2026-01-01T00:00:00.000000000Z",
-        "size": 1_000_000_000,
+        "size": _SIZE_BYTES,
         "digest": model.sha256,
         "details": _DETAILS,
     }
@@ -214,6 +223,41 @@ def _tag(model: ServedModel) -> dict[str, Any]:
 
 def _placement(context_tokens: int) -> dict[str, Any]:
     return {"expires_at": now(), "size_vram": 1_000_000_000, "context_length": context_tokens}
+async def _body(receive: Receive) -> bytes:
+    pieces = []
+    while True:
+        message = await receive()
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+
+
+async def _send(
+    send: Send,
+    status: int,
+    body: bytes,
+    content_type: str = "application/json; charset=utf-8",
+    headers: Iterable[tuple[str, str]] = (),
+) -> None:
+    pairs = [("content-type", content_type), ("content-length", str(len(body))), *headers]
+    encoded = [(name.encode(), value.encode()) for name, value in pairs]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _unless_the_client_leaves(work: Coroutine[Any, Any, None], receive: Receive) -> bool:
+    """Do the work; False when the client closed the connection before it was done."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+        return working.done()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
 def running(app: ASGIApp, *, port: int = 0) -> contextlib.AbstractContextManager[str]:
