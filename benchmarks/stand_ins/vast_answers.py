@@ -115,9 +115,9 @@ class Answers:
         instance = self._find(instance_id)
         if instance is None:
             return _gone(instance_id)
-        if instance.bid is None:
+        if not instance.is_bid:
             return refused(400, "invalid_args", "the instance is not interruptible")
-        instance.bid = Fraction(str(body["price"]))
+        instance.bids.append((self._market.clock(), Fraction(str(body["price"]))))
         return 200, {"success": True}
 
     def attach(self, instance_id: int, body: Row) -> Told:

@@ -19,7 +19,7 @@ Intent = Literal["running", "stopped"]
 
 @dataclass(slots=True)
 class StandInInstance:
-    """One rented machine; `asked` is what was wanted of it and when, `bid` its price when interruptible."""
+    """One rented machine; `asked` is what was wanted of it and when, `bids` what was bid for it and when, if at all."""
 
     id: int
     machine: Machine
@@ -28,7 +28,7 @@ class StandInInstance:
     created_s: float
     key: str
     label: str
-    bid: Fraction | None
+    bids: list[tuple[float, Fraction]]
     asked: list[tuple[float, Intent]] = field(default_factory=list)
     ssh_keys: list[str] = field(default_factory=list)
     destroyed_s: float | None = None
@@ -39,9 +39,14 @@ class StandInInstance:
         return float(self.body.get("disk") or 10)
 
     @property
-    def gpu_usd_per_h(self) -> Fraction:
+    def is_bid(self) -> bool:
+        """Whether it is interruptible."""
+        return bool(self.bids)
+
+    def gpu_usd_per_h(self, at_s: float) -> Fraction:
         """What its GPU costs while it runs."""
-        return Fraction(self.machine.gpu_usd_per_h) if self.bid is None else self.bid
+        bid = next((price for when_s, price in reversed(self.bids) if when_s <= at_s), None)
+        return Fraction(self.machine.gpu_usd_per_h) if bid is None else bid
 
     def intended(self, at_s: float) -> Intent:
         """What its owner, or whoever outbid him, wants of it."""
@@ -84,11 +89,12 @@ class StandInInstance:
             return False
         return self.destroyed_s is None or at_s < self.destroyed_s + self.life.lingering_s
 
-    def running_s(self, *, since_s: float, until_s: float) -> Fraction:
-        """Seconds within a window in which its GPU was billed."""
+    def gpu_usd(self, *, since_s: float, until_s: float) -> Fraction:
+        """What its GPU cost within a window of time."""
         edges = sorted({edge for edge in self._edges(until_s) if since_s < edge < until_s} | {since_s, until_s})
-        pairs = itertools.pairwise(edges)
-        return sum((Fraction(b) - Fraction(a) for a, b in pairs if self._bills((a + b) / 2)), Fraction(0))
+        billed = ((a, b) for a, b in itertools.pairwise(edges) if self._bills((a + b) / 2))
+        usd = ((Fraction(b) - Fraction(a)) / 3600 * self.gpu_usd_per_h((a + b) / 2) for a, b in billed)
+        return sum(usd, Fraction(0))
 
     def existing_s(self, *, since_s: float, until_s: float) -> Fraction:
         """Seconds within a window in which its disk was billed."""
@@ -107,6 +113,7 @@ class StandInInstance:
         events = (life.exit_s, life.outbid_s, life.offline_s, life.online_s)
         yield from (self.created_s + age_s for age_s in events if age_s is not None)
         yield from (when_s for when_s, _ in self.asked)
+        yield from (when_s for when_s, _ in self.bids)
 
     def _after(self, age_s: float | None, at_s: float) -> bool:
         return age_s is not None and at_s >= self.created_s + age_s
@@ -140,7 +147,7 @@ class Market:
             created_s=self.clock(),
             key=f"instance-key-{number}",
             label=str(body.get("label") or ""),
-            bid=bid,
+            bids=[] if bid is None else [(self.clock(), bid)],
         )
         self.instances[instance.id] = instance
         return instance
@@ -165,7 +172,7 @@ class Market:
         hours = instance.existing_s(since_s=start_s, until_s=end_s) / 3600
         disk = Fraction(str(instance.disk_gb)) * Fraction(instance.machine.storage_usd_per_gb_month) / HOURS_PER_MONTH
         return {
-            "gpu": instance.running_s(since_s=start_s, until_s=end_s) / 3600 * instance.gpu_usd_per_h,
+            "gpu": instance.gpu_usd(since_s=start_s, until_s=end_s),
             "disk": hours * disk,
             "bwd": self._pulled_gb(instance, start_s, end_s) * Fraction(instance.machine.down_usd_per_gb),
             "bwu": Fraction(0),

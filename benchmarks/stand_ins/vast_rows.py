@@ -84,11 +84,11 @@ def instance_row(market: Market, instance: StandInInstance, place: Place) -> Row
     return {
         "id": instance.id,
         **_machine_fields(instance.machine),
-        **_prices(instance.machine, base=instance.gpu_usd_per_h, disk_gb=instance.disk_gb),
+        **_prices(instance.machine, base=instance.gpu_usd_per_h(now_s), disk_gb=instance.disk_gb),
         "gpu_name": instance.life.gpu_name or instance.machine.gpu_name,
         "cuda_max_good": str(instance.machine.cuda_max_good),
         "disk_space": instance.disk_gb,
-        "is_bid": instance.bid is not None,
+        "is_bid": instance.is_bid,
         "actual_status": status,
         "cur_state": "stopped" if intended == "stopped" else "running",
         "next_state": intended,
