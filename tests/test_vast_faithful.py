@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import asyncssh
 import pytest
 
@@ -18,15 +20,14 @@ class Clock:
         return self.now_s
 
 
-def test_the_published_client_rents_watches_and_returns_a_machine() -> None:
+def test_the_published_client_rents_watches_and_returns_a_machine(tmp_path: Path) -> None:
     try:
-        program = install()
+        python = install()
     except NotInstallable as error:
         pytest.skip(f"the stand-in vast.ai is NOT PROVED FAITHFUL here: {error}")
     clock = Clock()
     stand_in = StandInVast(clock=clock, gaps_s={})
-    with running(stand_in) as url:
-        vastai = VastAi(program, url, stand_in.key)
+    with running(stand_in) as url, VastAi(python, url=url, key=stand_in.key, home=tmp_path) as vastai:
         rent_and_return(vastai, clock)
     assert stand_in.market.live() == []
 
