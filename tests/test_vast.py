@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from benchmarks.stand_ins.serving import LOOPBACK, listen
 from benchmarks.stand_ins.vast import StandInVast
-from benchmarks.stand_ins.vast_script import Life, Machine
+from benchmarks.stand_ins.vast_script import Life, Machine, random_lives, random_troubles
 from benchmarks.stand_ins.virtual_time import VirtualLoop, run_virtually
 from workbench.errors import (
     ConfigurationError,
@@ -64,6 +64,10 @@ def with_client(act: Callable[[VastClient, StandInVast], Awaitable[None]], *give
             await act(client, stand_in)
 
     run_virtually(main)
+
+
+def raw(answer: Any) -> bytes:
+    return answer if isinstance(answer, bytes) else json.dumps(answer).encode()
 
 
 def rental(offer_id: int, label: str = "thinker:a", **given: Any) -> Rental:
@@ -246,6 +250,27 @@ def test_only_a_bid_makes_an_instance_interruptible() -> None:
     with_client(act)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_no_create_is_ever_repeated_and_no_instance_unaccounted_for(seed: int) -> None:
+    async def act(client: VastClient, stand_in: StandInVast) -> None:
+        known: set[int] = set()
+        unknown: set[str] = set()
+        for number, offer_id in enumerate(list(stand_in.market.offers)):
+            try:
+                known.add((await client.create(rental(offer_id, f"l{number}"))).instance_id)
+            except CreateUnknown as error:
+                unknown.add(error.label)
+            except FleetError:
+                pass
+        for instance in stand_in.market.live():
+            assert instance.id in known or instance.label in unknown
+        assert set(stand_in.labels.values()) <= {1}
+        assert known
+
+    troubles, lives = random_troubles(seed, share=0.5), random_lives(seed, share=0.5, horizon_s=600)
+    with_client(act, [Machine(n) for n in range(12)], troubles=troubles, lives=lives)
+
+
 # ── reads, changes, pace ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -317,6 +342,35 @@ def test_a_destroy_may_be_repeated() -> None:
     with_client(act)
 
 
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(404, {"msg": "no such instance"}), (400, {"error": "unavailable", "msg": "service unavailable"})],
+)
+def test_a_refused_destroy_of_what_is_still_there_is_no_destroy(status: int, told: dict[str, str]) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "DELETE":
+            return httpx2.Response(status, json={"success": False, **told})
+        return httpx2.Response(200, json={"instances": {"id": 5}})
+
+    async def main(loop: VirtualLoop) -> None:
+        transport = httpx2.MockTransport(answer)
+        async with VastClient(SecretStr("k"), base_url=BASE, transport=transport, clock=loop.time) as client:
+            with pytest.raises(MarketUnavailable, match="still there"):
+                await client.destroy(5)
+
+    run_virtually(main)
+
+
+def test_an_answer_without_an_instance_is_not_a_machine_that_is_gone() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json={"success": True}))
+        async with VastClient(SecretStr("k"), base_url=BASE, transport=transport, clock=loop.time) as client:
+            with pytest.raises(MarketUnavailable, match="no instance"):
+                await client.show(5)
+
+    run_virtually(main)
+
+
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_wrong_key_is_never_taken_for_a_machine_that_is_gone(status: int) -> None:
     async def main(loop: VirtualLoop) -> None:
@@ -370,11 +424,12 @@ def test_all_pages_are_read() -> None:
         {"instances": [{"label": "no id"}]},
         [],
         "text",
+        b"half an ans",
     ],
 )
 def test_a_list_that_makes_no_sense_is_an_error_and_not_an_empty_list(answer: Any) -> None:
     async def main(loop: VirtualLoop) -> None:
-        transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=json.dumps(answer).encode()))
+        transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=raw(answer)))
         client = VastClient(SecretStr("k"), base_url=BASE, transport=transport, clock=loop.time)
         async with client:
             with pytest.raises(MarketUnavailable):

@@ -99,7 +99,7 @@ class VastClient:
         return vast_wire.offers(_rows(answer, "offers"), disk_gb=disk_gb)
 
     async def show(self, instance_id: int) -> Instance | None:
-        """One instance; None when there is no such one (any more)."""
+        """One instance; None when there is no such one (any more, or not yet: just rented, it may take seconds)."""
         path = f"/api/v0/instances/{instance_id}/"
         try:
             answer = await self._calls.read(
@@ -108,8 +108,10 @@ class VastClient:
         except OfferGone:
             await self._check_key()
             return None
-        row = answer.get("instances")
-        return vast_wire.instance(row) if row else None
+        if "instances" not in answer:
+            raise MarketUnavailable(f"vast.ai's answer has no instance, but {sorted(answer)}; try again later")
+        row = answer["instances"]
+        return None if row is None else vast_wire.instance(row)
 
     async def instances(self) -> tuple[Instance, ...]:
         """All instances of the account."""
@@ -182,12 +184,17 @@ class VastClient:
         raise refusal
 
     async def destroy(self, instance_id: int) -> None:
-        """Return a machine for good; one that is not there (any more) counts as returned. May be repeated."""
+        """Return a machine for good; one that is not there (any more) counts as returned. May be repeated.
+
+        Raises `MarketUnavailable` when the market says that it is gone and still shows it.
+        """
         path = f"/api/v0/instances/{instance_id}/"
         try:
             await self._calls.change(Call("destroy", "DELETE", path, f"destroy instance {instance_id}", body={}))
-        except OfferGone:
-            await self._check_key()  # a wrong key may be answered 404 too, and then it would run on
+        except OfferGone as error:
+            # A wrong key may be answered 404 too, and then it would run on; so it would if we misread the refusal.
+            if await self.show(instance_id) is not None:
+                raise MarketUnavailable(f"instance {instance_id} is still there; {error}") from error
 
     async def start(self, instance_id: int) -> None:
         """Start a stopped instance, if its GPU is still to be had."""

@@ -35,6 +35,9 @@ GAPS_S = {
 BACKOFF_S = (1.0, 3.0, 8.0)
 """Pauses before a read is tried again; after the last one it has failed."""
 
+ALWAYS_THERE = ("search", "list", "charges", "account")
+"""What exists for every key: a 404 is then about the key, or about the address."""
+
 LONGEST_WAIT_S = 60.0
 """A refusal that asks for more patience than this is the caller's to deal with."""
 
@@ -152,13 +155,19 @@ class VastCalls:
             ) from error
         except (TimeoutError, httpx2.TimeoutException) as error:
             raise MarketUnavailable(f"vast.ai took more than {self._timeout_s:g} s to {call.doing}") from error
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise MarketUnavailable(
                 f"the connection to vast.ai broke when asked to {call.doing}: {error or type(error).__name__}"
             ) from error
 
     def refusal(self, call: Call, answer: Answer) -> FleetError:
         """The error that an answer stands for; after a 429 nobody calls that endpoint too early again."""
+        if answer.status == 404 and call.endpoint in ALWAYS_THERE:
+            said = vast_refusals.said(answer.body)[1]
+            return KeyRefused(
+                f"vast.ai does not let this key {call.doing} (HTTP 404): {said}; check VAST_API_KEY, and the address"
+                f" {self._base_url}"
+            )
         error = vast_refusals.from_answer(
             answer.status,
             answer.body,

@@ -28,10 +28,12 @@ QUOTA_S = 3600.0
 """When to look again after a day's quota is used up; it is given anew at midnight UTC."""
 
 _GAP = re.compile(r"threshold\s*=\s*(\d+(?:\.\d+)?)")
-_KEY = re.compile(r"api.?key|auth|log.?in|permission|invalid user|user not found|forbidden", re.IGNORECASE)
+_KEY = re.compile(r"api.?key|auth_error|not authorized|log in|invalid user|user not found", re.IGNORECASE)
 _CREDIT = re.compile(r"credit|balance|billing|spend|payment|funds", re.IGNORECASE)
 _PRICE = re.compile(r"price|bid\b|too low", re.IGNORECASE)
-_OFFER = re.compile(r"no_such_ask|no such ask|unavailable|not available|already rented|not rentable", re.IGNORECASE)
+_OFFER = re.compile(
+    r"no_such_ask|no such ask|unavailable|not available|already rented|not rentable|no_such_instance", re.IGNORECASE
+)
 
 
 def from_answer(status: int, body: bytes, *, doing: str, gap_s: float, retry_after: str | None = None) -> FleetError:
