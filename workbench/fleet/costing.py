@@ -110,32 +110,32 @@ class Reconciliation:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """A stretch of one machine's life in which nothing changed; rates in dollars an hour."""
+class Time:
+    """All the time that one machine spent in one phase at one price; rates in dollars an hour."""
 
     label: str
     instance_id: int | None
     phase: Phase
     gpu_billed: bool
-    start_ms: int
-    end_ms: int
+    length_ms: int
     gpu_usd_per_h: Decimal
     disk_usd_per_h: Decimal
 
-    def line(self, *, since_ms: int, until_ms: int) -> Line:
-        """What it cost within a window of time."""
-        hours = Fraction(max(min(self.end_ms, until_ms) - max(self.start_ms, since_ms), 0), MS_PER_HOUR)
-        seconds = float(hours * 3600)
-        gpu = hours * Fraction(self.gpu_usd_per_h) if self.gpu_billed else Fraction(0)
+    def line(self) -> Line:
+        """What it cost."""
+        hours = Fraction(self.length_ms, MS_PER_HOUR)
         return Line(
             self.label,
             self.instance_id,
             self.phase,
-            existing_s=seconds,
-            running_s=seconds if self.gpu_billed else 0.0,
+            existing_s=self.length_ms / 1000,
+            running_s=self.length_ms / 1000 if self.gpu_billed else 0.0,
             down_bytes=0,
             up_bytes=0,
-            usd={"gpu": gpu, "disk": hours * Fraction(self.disk_usd_per_h)},
+            usd={
+                "gpu": hours * Fraction(self.gpu_usd_per_h) if self.gpu_billed else Fraction(0),
+                "disk": hours * Fraction(self.disk_usd_per_h),
+            },
         )
 
 

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import cast
 
 from workbench.errors import LedgerError
-from workbench.fleet.costing import Cost, Line, Phase, Reconciliation, Stretch, compared, summed, traffic_usd
+from workbench.fleet.costing import Cost, Line, Phase, Reconciliation, Time, compared, summed, traffic_usd
 from workbench.fleet.ledger_rows import Entry, entry_of, ms_of, rates_of, texts_of
 from workbench.fleet.ledger_schema import connect, transaction
 from workbench.fleet.market import Charge, Rates
-
-FOREVER_MS = 2**62
 
 
 class LedgerFile:
@@ -150,7 +148,7 @@ class LedgerFile:
         """What was spent in a window of time."""
         since_ms, until_ms = ms_of(since_s), self._now_ms() if until_s is None else ms_of(until_s)
         with self._reading():
-            lines = [*self._stretch_lines(since_ms, until_ms), *self._traffic_lines(since_ms, until_ms)]
+            lines = [*self._time_lines(since_ms, until_ms), *self._traffic_lines(since_ms, until_ms)]
         return Cost(summed(lines))
 
     def reconcile(self, charges: Sequence[Charge], *, since_s: float, until_s: float | None) -> Reconciliation:
@@ -218,33 +216,36 @@ class LedgerFile:
             ).fetchall()
         return tuple(entry_of(row) for row in rows)
 
-    def _stretch_lines(self, since_ms: int, until_ms: int) -> Iterator[Line]:
+    def _time_lines(self, since_ms: int, until_ms: int) -> Iterator[Line]:
+        # Summed by SQLite, which is exact on integers, and not row by row: a node changes phase thousands of times a
+        # day. An open stretch that began in the future, before the clock was set back, has no length yet.
         rows = self._db.execute(
-            "SELECT stretches.*, instance_id FROM stretches JOIN machines USING (label)"
-            " WHERE state <> 'not_rented' AND start_ms < ? AND coalesce(end_ms, ?) > ? ORDER BY seq",
-            (until_ms, FOREVER_MS, since_ms),
+            "SELECT label, instance_id, phase, gpu_billed, stretches.gpu, stretches.disk,"
+            " sum(max(min(coalesce(end_ms, :now), :until) - max(start_ms, :since), 0)) AS length_ms"
+            " FROM stretches JOIN machines USING (label)"
+            " WHERE state <> 'not_rented' AND start_ms < :until AND (end_ms > :since OR end_ms IS NULL)"
+            " GROUP BY label, phase, gpu_billed, stretches.gpu, stretches.disk ORDER BY min(seq)",
+            {"now": self._now_ms(), "since": since_ms, "until": until_ms},
         )
-        now_ms = self._now_ms()
         for row in rows:
-            # An open stretch of the future, after the clock was set back, has no length yet.
-            end_ms = max(now_ms, row["start_ms"]) if row["end_ms"] is None else row["end_ms"]
-            stretch = Stretch(
+            time = Time(
                 row["label"],
                 row["instance_id"],
                 row["phase"],
                 gpu_billed=bool(row["gpu_billed"]),
-                start_ms=row["start_ms"],
-                end_ms=end_ms,
+                length_ms=row["length_ms"],
                 gpu_usd_per_h=Decimal(row["gpu"]),
                 disk_usd_per_h=Decimal(row["disk"]),
             )
-            yield stretch.line(since_ms=since_ms, until_ms=until_ms)
+            yield time.line()
 
     def _traffic_lines(self, since_ms: int, until_ms: int) -> Iterator[Line]:
         rows = self._db.execute(
-            "SELECT traffic.*, instance_id FROM traffic JOIN machines USING (label)"
-            " WHERE state <> 'not_rented' AND at_ms >= ? AND at_ms < ? ORDER BY seq",
-            (since_ms, until_ms + 1),  # what was told in this very millisecond counts as well
+            "SELECT label, instance_id, phase, sum(down_bytes) AS down_bytes, sum(up_bytes) AS up_bytes,"
+            " traffic.down, traffic.up FROM traffic JOIN machines USING (label)"
+            " WHERE state <> 'not_rented' AND at_ms >= ? AND at_ms <= ?"  # what is told in this millisecond counts too
+            " GROUP BY label, phase, traffic.down, traffic.up ORDER BY min(seq)",
+            (since_ms, until_ms),
         )
         for row in rows:
             yield Line(

@@ -24,10 +24,12 @@ CREATE TABLE stretches (
     start_ms INTEGER NOT NULL, end_ms INTEGER, gpu TEXT NOT NULL, disk TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX one_open_stretch ON stretches (label) WHERE end_ms IS NULL;
+CREATE INDEX stretches_by_end ON stretches (end_ms);
 CREATE TABLE traffic (
     seq INTEGER PRIMARY KEY, label TEXT NOT NULL REFERENCES machines, phase TEXT NOT NULL, at_ms INTEGER NOT NULL,
     down_bytes INTEGER NOT NULL, up_bytes INTEGER NOT NULL, down TEXT NOT NULL, up TEXT NOT NULL
 ) STRICT;
+CREATE INDEX traffic_by_label ON traffic (label);
 """
 
 
