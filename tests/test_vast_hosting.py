@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import asyncssh
@@ -182,3 +186,21 @@ def test_without_a_direct_address_the_proxy_still_answers() -> None:
                 assert await tags(connection) == ["tiny:1b"]
 
     asyncio.run(main())
+
+
+def test_it_runs_alone_and_tells_its_port_and_key() -> None:
+    command = [sys.executable, "-m", "benchmarks.stand_ins.vast", "--loading-s", "60"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            told = json.loads(process.stdout.readline())
+
+            async def main() -> None:
+                url = f"http://127.0.0.1:{told['port']}"
+                async with VastClient(SecretStr(told["key"]), base_url=url, gaps_s={}) as client:
+                    assert (await rent(client)).status == "loading"
+
+            asyncio.run(main())
+        finally:
+            process.terminate()
+    assert process.wait(30) in (0, -signal.SIGTERM)

@@ -1,6 +1,7 @@
 """A stand-in vast.ai: its endpoints, shapes, gaps and races over loopback or in process, and what it would charge.
 
-Over loopback each running instance is a real sshd with a scripted Ollama behind it::
+Alone with ``python -m benchmarks.stand_ins.vast``. Over loopback each running instance is a real sshd with a scripted
+Ollama behind it::
 
     with running(StandInVast(hosting=SshHosting(), gaps_s={})) as url:
         ...
@@ -15,24 +16,28 @@ Source of the shapes: vast.ai's API reference and its published client.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import httpx2
 import orjson
+import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
-from benchmarks.stand_ins.serving import serve_in_thread
+from benchmarks.stand_ins.serving import listen, quiet_config, serve_in_thread
 from benchmarks.stand_ins.vast_answers import Answers, Told, refused
 from benchmarks.stand_ins.vast_hosting import Hosting, NoHosting
+from benchmarks.stand_ins.vast_interference import after, before, gateway_error
 from benchmarks.stand_ins.vast_market import Market
 from benchmarks.stand_ins.vast_rows import Row, UnknownField
-from benchmarks.stand_ins.vast_script import MACHINES, Lives, Machine, Trouble, Troubles, all_well, no_trouble
+from benchmarks.stand_ins.vast_script import MACHINES, Life, Lives, Machine, Troubles, all_well, no_trouble
+from benchmarks.stand_ins.vast_ssh import SshHosting
 
 GAPS_S: Mapping[str, float] = {
     "search": 6.0,
@@ -47,7 +52,6 @@ GAPS_S: Mapping[str, float] = {
 }
 """Seconds between two calls of an endpoint; sooner is 429."""
 
-SILENCE_S = 3600.0
 TICK_S = 0.02
 
 _PATHS = (
@@ -126,14 +130,14 @@ class StandInVast:
         raw = await request.body()
         await self.settle()
         if any(start_s <= self._clock() < end_s for start_s, end_s in self.outages):
-            return _gateway_error()
+            return gateway_error()
         if (refusal := self._refuse_key(request)) or (refusal := self._refuse_haste(endpoint)):
             return refusal
         trouble = self.troubles(endpoint, number)
-        if before := _before(trouble, self._gaps_s.get(endpoint, 0.0)):
-            return before
+        if instead := before(trouble, self._gaps_s.get(endpoint, 0.0)):
+            return instead
         if endpoint in _READS and trouble is not None:
-            return _gateway_error()
+            return gateway_error()
         try:
             body = orjson.loads(raw) if raw else {}
             done = act(body)
@@ -144,7 +148,7 @@ class StandInVast:
         await self.settle()
         status, told = done
         response = JSONResponse(told, status)
-        return response if status != 200 else await _after(trouble, response)
+        return response if status != 200 else await after(trouble, response)
 
     def _refuse_key(self, request: Request) -> Response | None:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -252,38 +256,21 @@ def _endpoint(request: Request) -> str:
     return next(name for method, start, name in _PATHS if request.method == method and path.startswith(start))
 
 
-def _before(trouble: Trouble | None, gap_s: float) -> Response | None:
-    """The answer to a call that is refused without any effect."""
-    match trouble:
-        case "error_before":
-            return _gateway_error()
-        case "rate_limited":
-            return PlainTextResponse(f"API requests too frequent endpoint threshold={gap_s}", 429)
-        case "gone":
-            return JSONResponse({"success": False, "error": "no_such_ask", "msg": "no_such_ask: not available"}, 404)
-        case "unavailable":
-            return JSONResponse({"success": False, "error": "unavailable", "msg": "cancel_unavail: no GPU"}, 410)
-        case "price":
-            return JSONResponse({"success": False, "error": "price_changed", "msg": "the price went up"}, 400)
-        case _:
-            return None
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C, with real SSH machines; the first line on stdout is ``{"port": …, "key": …}``."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stand_ins.vast", description=main.__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    parser.add_argument("--loading-s", type=float, default=0.0, help="how long an instance takes to run")
+    parser.add_argument("--pull-s", type=float, default=0.0, help="how long its model takes then")
+    parser.add_argument("--gaps", action="store_true", help="refuse calls that are closer together than vast.ai allows")
+    given = parser.parse_args(arguments)
+    life = Life(loading_s=given.loading_s, pull_s=given.pull_s)
+    stand_in = StandInVast(hosting=SshHosting(), lives=lambda *_: life, gaps_s=GAPS_S if given.gaps else {})
+    with listen(given.port) as bound:
+        bound.listen(1024)  # before the port is told: a client may connect at once
+        print(orjson.dumps({"port": bound.getsockname()[1], "key": stand_in.key}).decode(), flush=True)
+        uvicorn.Server(quiet_config(stand_in.app)).run(sockets=[bound])
 
 
-async def _after(trouble: Trouble | None, response: Response) -> Response:
-    """The answer to a call that took effect."""
-    body = bytes(response.body)
-    match trouble:
-        case "error_after":
-            return JSONResponse({"success": False, "error": "internal_error", "msg": "Internal Server Error"}, 500)
-        case "error_with_contract":
-            told = orjson.loads(body) | {"success": False, "error": "start_failed", "msg": "failed to start instance"}
-            return JSONResponse(told, 400)
-        case "broken_reply":
-            return Response(body[: len(body) // 2], media_type="application/json")
-        case "silence":
-            await asyncio.sleep(SILENCE_S)
-    return response
-
-
-def _gateway_error() -> Response:
-    return Response("<html><body><h1>502 Bad Gateway</h1></body></html>", 502, media_type="text/html")
+if __name__ == "__main__":
+    main()
