@@ -221,45 +221,6 @@ def _tag(model: ServedModel) -> dict[str, Any]:
     }
 
 
-def _placement(context_tokens: int) -> dict[str, Any]:
-    return {"expires_at": now(), "size_vram": 1_000_000_000, "context_length": context_tokens}
-async def _body(receive: Receive) -> bytes:
-    pieces = []
-    while True:
-        message = await receive()
-        pieces.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(pieces)
-
-
-async def _send(
-    send: Send,
-    status: int,
-    body: bytes,
-    content_type: str = "application/json; charset=utf-8",
-    headers: Iterable[tuple[str, str]] = (),
-) -> None:
-    pairs = [("content-type", content_type), ("content-length", str(len(body))), *headers]
-    encoded = [(name.encode(), value.encode()) for name, value in pairs]
-    await send({"type": "http.response.start", "status": status, "headers": encoded})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _unless_the_client_leaves(work: Coroutine[Any, Any, None], receive: Receive) -> bool:
-    """Do the work; False when the client closed the connection before it was done."""
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(receive())
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-        return working.done()
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
 def running(app: ASGIApp, *, port: int = 0) -> contextlib.AbstractContextManager[str]:
     """Serve it in a thread while the block runs; yields its address."""
     return serve_in_thread(app, port=port)

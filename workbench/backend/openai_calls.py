@@ -85,7 +85,7 @@ class ToolCalls:
         return is_new or bool(piece)
 
     def whole(self, *, may_be_cut: bool) -> list[ToolCall]:
-        """All of them; raises `MalformedToolCall` for one that makes no sense, or leaves it out when the limit cut it."""
+        """All of them; raises `MalformedToolCall` for one that makes no sense; one that the limit cut is left out."""
         for call in self._calls:
             if call.fault and not may_be_cut:
                 raise MalformedToolCall(call.fault)
