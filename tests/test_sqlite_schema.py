@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stores import Clock, entry, opened
+from tests.stores import Clock, entry, opened, pointing, same
 from workbench.cache.sqlite_schema import APPLICATION_ID, MIGRATIONS, open_database
 from workbench.cache.sqlite_store import SqliteStore
 from workbench.cache.store import State
@@ -148,6 +149,32 @@ def test_a_file_of_the_first_version_gets_its_states(tmp_path: Path) -> None:
             assert await store.set_state("t", "n", b"x", expected=None)
         async with opened(SqliteStore(path)) as store:
             assert await store.state("t", "n") == State(b"x", 1)
+
+    asyncio.run(story())
+
+
+def test_a_file_with_one_vector_an_entry_keeps_them(tmp_path: Path) -> None:
+    path, old = tmp_path / "cache.db", entry("a", text="a", angle=0.5)
+    path.touch()
+    with closing(open_database(path, migrations=MIGRATIONS[:2])) as database:
+        database.execute(
+            "INSERT INTO entries VALUES (1, 't', ?, 'model', ?, ?, ?, 's', 'outer', 'mini', ?, 'a', ?, ?)",
+            (
+                old.digest,
+                old.created_s,
+                old.expires_s,
+                old.size_bytes,
+                pointing(0.5).tobytes(),
+                json.dumps(old.turns),
+                old.payload,
+            ),
+        )
+
+    async def story() -> None:
+        for fingerprint, stored in (("mini", old), ("large", replace(old, vector=None))):
+            async with opened(SqliteStore(path, clock=Clock(), fingerprint=fingerprint)) as store:
+                assert same(await store.get("t", old.digest), stored)
+                assert (await store.stats()).size_bytes == old.size_bytes
 
     asyncio.run(story())
 

@@ -143,7 +143,7 @@ def test_uses_are_written_in_batches_and_not_for_each_hit(tmp_path: Path) -> Non
     asyncio.run(story())
 
 
-def test_another_embedders_vectors_are_not_searched_but_their_entries_answer(tmp_path: Path) -> None:
+def test_another_embedders_vectors_are_kept_and_not_searched_and_their_entries_answer(tmp_path: Path) -> None:
     def store_of(fingerprint: str) -> SqliteStore:
         return SqliteStore(tmp_path / "cache.db", clock=Clock(), fingerprint=fingerprint)
 
@@ -154,7 +154,7 @@ def test_another_embedders_vectors_are_not_searched_but_their_entries_answer(tmp
         async with opened(store_of("large")) as store:
             await store.put("t", entry("new", angle=1.0))
             assert names(await store.nearest("t", "s", pointing(0.0), k=5), "old", "new") == ["new"]
-            assert same(await store.get("t", old.digest), replace(old, scope="", vector=None))
+            assert same(await store.get("t", old.digest), replace(old, vector=None))
         async with opened(store_of("mini")) as store:
             assert names(await store.nearest("t", "s", pointing(0.0), k=5), "old", "new") == ["old"]
 
@@ -174,16 +174,46 @@ def test_what_is_pending_is_found_again_after_a_restart_and_by_any_embedder(tmp_
         async with opened(store_of("large")) as store:
             assert store.has_scope("t", "s")
             assert not store.has_scope("t", "without text")
-            b, a = await store.pending("t", "s", limit=9)
+            c, b, a = await store.pending("t", "s", limit=9)
             assert same(a, waiting("a"))
+            assert same(c, replace(entry("c", angle=0.0, text="c"), vector=None))
             await store.add_vectors("t", [(b, pointing(0.5))])
             assert names(await store.nearest("t", "s", pointing(0.0), k=5), *"abc") == ["b"]
         async with opened(store_of("large")) as store:
-            assert [found.text for found in await store.pending("t", "s", limit=9)] == ["a"]
+            assert [found.text for found in await store.pending("t", "s", limit=9)] == ["c", "a"]
             assert names(await store.nearest("t", "s", pointing(0.0), k=5), *"abc") == ["b"]
         async with opened(store_of("mini")) as store:
             assert names(await store.nearest("t", "s", pointing(0.0), k=5), *"abc") == ["c"]
-            assert same(await store.get("t", b.digest), replace(b, scope="", vector=None))
+            assert same(await store.get("t", b.digest), b)
+
+    asyncio.run(story())
+
+
+def test_vectors_of_two_embedders_stand_side_by_side(tmp_path: Path) -> None:
+    async def story() -> None:
+        stored = entry("a", text="a", angle=0.0)
+        mini, large = (
+            SqliteStore(tmp_path / "cache.db", clock=Clock(), fingerprint=name) for name in ("mini", "large")
+        )
+        async with opened(mini), opened(large):
+            await mini.put("t", stored)
+            before = (await mini.stats()).size_bytes
+            await large.changes()
+            (pending,) = await large.pending("t", "s", limit=9)
+            await large.add_vectors("t", [(pending, pointing(1.0))])
+            await large.add_vectors("t", [(pending, pointing(2.0))])  # the second came too late
+            await mini.changes()
+            for store, angle in ((mini, 0.0), (large, 1.0)):
+                (found,) = await store.nearest("t", "s", pointing(angle), k=1)
+                assert found.similarity == pytest.approx(1.0)
+            assert (await mini.stats()).size_bytes == before + pointing(0.0).nbytes
+            await mini.withdraw("t", stored.id)
+            await large.changes()
+            assert await large.nearest("t", "s", pointing(1.0), k=1) == []
+            await mini.delete("t", stored.id)
+            assert (await large.stats()).size_bytes == 0
+        with closing(sqlite3.connect(tmp_path / "cache.db")) as raw:
+            assert raw.execute("SELECT COUNT(*) FROM vectors").fetchone() == (0,)
 
     asyncio.run(story())
 

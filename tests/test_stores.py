@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.stores import LARGE_BYTES, NOW_S, STORES, Clock, digest_of, entry, names, opened, pointing, same, waiting
-from workbench.cache.store import Entry, State, Store
+from workbench.cache.store import Entry, State, Store, walk
 from workbench.errors import StoreError
 
 
@@ -553,5 +553,40 @@ def test_many_callers_at_once_are_all_served(make_store: Callable[..., Store]) -
             held = await asyncio.gather(*(store.get("t", digest_of(str(n))) for n in range(50)))
             assert all(held)
             assert (await store.stats()).entries == 50
+
+    asyncio.run(story())
+
+
+# ── all of them ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_scan_goes_through_all_entries_of_all_tenants_once(make_store: Callable[..., Store], clock: Clock) -> None:
+    async def story() -> None:
+        async with opened(make_store()) as store:
+            expected = {(tenant, digest_of(name)) for tenant in "tu" for name in "abcde"}
+            for tenant in "tu":
+                for name in "abcde":
+                    await store.put(tenant, entry(name, text=name, angle=0.5))
+                await store.put(tenant, entry("expired", ttl_s=1))
+            clock.now_s += 2
+            seen, after = [], ""
+            while True:
+                page = await store.scan(after=after, limit=3)
+                seen += page.found
+                if page.after is None:
+                    break
+                await store.delete("t", digest_of("expired")[:16])  # what is removed on the way harms nothing
+                after = page.after
+            assert {(tenant, found.digest) for tenant, found in seen} == expected
+            assert same(next(found for tenant, found in seen if tenant == "u"), entry("a", text="a", angle=0.5))
+            assert {(tenant, found.digest) async for tenant, found in walk(store)} == expected
+
+    asyncio.run(story())
+
+
+def test_an_empty_store_is_scanned_at_once(make_store: Callable[..., Store]) -> None:
+    async def story() -> None:
+        async with opened(make_store()) as store:
+            assert [found async for found in walk(store)] == []
 
     asyncio.run(story())

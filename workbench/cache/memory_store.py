@@ -7,8 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush, nlargest
+from itertools import islice
 
-from workbench.cache.store import Entry, Health, Neighbour, State, StoreStats, Vector
+from workbench.cache.store import Entry, Health, Neighbour, Page, State, StoreStats, Vector
 from workbench.cache.vectors import VectorIndex, check_vector
 
 
@@ -139,6 +140,14 @@ class MemoryStore:
             if owner == tenant and folded in held.entry.text.casefold()
         )
         return [held.entry for _, held in nlargest(limit, found)]
+
+    async def scan(self, *, after: str = "", limit: int = 64) -> Page:
+        """A page of all tenants' entries, the oldest first."""
+        self._forget_expired()
+        last = int(after or 0)
+        found = list(islice(((seq, key) for seq, key in self._keys.items() if seq > last), limit))
+        page = tuple((key[0], self._held[key].entry) for _, key in found)
+        return Page(page, str(found[-1][0]) if len(found) == limit else None)
 
     async def stats(self) -> StoreStats:
         """How full it is."""

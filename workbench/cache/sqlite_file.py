@@ -14,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench.cache.sqlite_replica import Replica, Uses, read_marks, snapshot
-from workbench.cache.sqlite_schema import entry_of, file_number, give_vector, insert_entry, open_database, unusable
+from workbench.cache.sqlite_rows import SELECT, entry_of, give_vector, insert_entry
+from workbench.cache.sqlite_schema import file_number, open_database, unusable
 from workbench.cache.sqlite_state import read_state, write_state
-from workbench.cache.store import Entry, Neighbour, State, StoreStats, Vector
+from workbench.cache.store import Entry, Neighbour, Page, State, StoreStats, Vector
 from workbench.cache.vectors import check_vector
 from workbench.errors import StoreUnusable
 
@@ -28,8 +29,8 @@ LOOK_EVERY_S = 0.5
 FLUSH_EVERY_S = 60.0
 """How often the times of last use are written: a killed process forgets at most these."""
 
-SEARCHABLE = "SELECT * FROM entries WHERE seq = ? AND expires_s > ? AND vector IS NOT NULL"
-PENDING = "SELECT * FROM entries WHERE seq = ? AND expires_s > ? AND vector IS NULL AND scope <> ''"
+SEARCHABLE = f"{SELECT} WHERE entries.seq = ? AND expires_s > ? AND vector IS NOT NULL"
+PENDING = f"{SELECT} WHERE entries.seq = ? AND expires_s > ? AND vector IS NULL AND scope <> ''"
 
 UNOPENED = -1
 
@@ -77,7 +78,8 @@ class SqliteFile:
         """The entry with this digest, as it is in the file now."""
         self._follow_the_path()
         rows = self._db.execute(
-            "SELECT * FROM entries WHERE tenant = ? AND digest = ? AND expires_s > ?", (tenant, digest, self._clock())
+            f"{SELECT} WHERE tenant = ? AND digest = ? AND expires_s > ?",
+            (self._fingerprint, tenant, digest, self._clock()),
         )
         row = rows.fetchone()
         if row is None:
@@ -176,7 +178,7 @@ class SqliteFile:
                 return None
             self._db.execute("DELETE FROM entries WHERE seq = ?", (row["seq"],))
             removed.append(row)
-        return entry_of(row, self._fingerprint)
+        return entry_of(row)
 
     def withdraw(self, tenant: str, id: str) -> Entry | None:
         """Take an entry's vector and scope away and return the rest."""
@@ -184,9 +186,9 @@ class SqliteFile:
             row = self._named(tenant, id)
             if row is None:
                 return None
-            entry = replace(entry_of(row, self._fingerprint), scope="", vector=None)
+            entry = replace(entry_of(row), scope="", vector=None)
             self._db.execute(
-                "UPDATE entries SET scope = '', vector = NULL, size_bytes = ? WHERE seq = ?",
+                "UPDATE entries SET scope = '', size_bytes = ? WHERE seq = ?",
                 (entry.size_bytes, row["seq"]),
             )
         self._replica.index.remove(row["seq"])
@@ -197,11 +199,20 @@ class SqliteFile:
         self._follow_the_path()
         # The pluses keep SQLite off the indexes, so that it walks from the newest on and stops at the limit.
         rows = self._db.execute(
-            "SELECT * FROM entries WHERE +tenant = ? AND +expires_s > ? AND contains(text, ?)"
-            " ORDER BY seq DESC LIMIT ?",
-            (tenant, self._clock(), query.casefold(), max(limit, 0)),
+            f"{SELECT} WHERE +tenant = ? AND +expires_s > ? AND contains(text, ?) ORDER BY entries.seq DESC LIMIT ?",
+            (self._fingerprint, tenant, self._clock(), query.casefold(), max(limit, 0)),
         )
-        return [entry_of(row, self._fingerprint) for row in rows]
+        return [entry_of(row) for row in rows]
+
+    def scan(self, *, after: str, limit: int) -> Page:
+        """A page of all entries, the oldest first."""
+        self._follow_the_path()
+        rows = self._db.execute(
+            f"{SELECT} WHERE entries.seq > ? AND +expires_s > ? ORDER BY entries.seq LIMIT ?",
+            (self._fingerprint, int(after or 0), self._clock(), limit),
+        ).fetchall()
+        found = tuple((row["tenant"], entry_of(row)) for row in rows)
+        return Page(found, str(rows[-1]["seq"]) if len(rows) == limit else None)
 
     def stats(self) -> StoreStats:
         """How full it is, without what has expired."""
@@ -236,7 +247,7 @@ class SqliteFile:
 
     def _hand_out(self, row: sqlite3.Row) -> Entry:
         self._replica.handed_out.add((row["tenant"], row["digest"]))
-        return entry_of(row, self._fingerprint)
+        return entry_of(row)
 
     def _use(self, keys: Sequence[tuple[str, str]]) -> None:
         for key in keys:
@@ -250,14 +261,14 @@ class SqliteFile:
             self._flush_quietly()
 
     def _read(self, statement: str, seq: int) -> sqlite3.Row | None:
-        row: sqlite3.Row | None = self._db.execute(statement, (seq, self._clock())).fetchone()
+        row: sqlite3.Row | None = self._db.execute(statement, (self._fingerprint, seq, self._clock())).fetchone()
         return row
 
     def _named(self, tenant: str, id: str) -> sqlite3.Row | None:
         row: sqlite3.Row | None = self._db.execute(
-            "SELECT * FROM entries WHERE tenant = ? AND digest BETWEEN ? AND ? AND substr(digest, 1, 16) = ?"
+            f"{SELECT} WHERE tenant = ? AND digest BETWEEN ? AND ? AND substr(digest, 1, 16) = ?"
             " AND expires_s > ? ORDER BY digest LIMIT 1",
-            (tenant, id, id + "\U0010ffff", id, self._clock()),
+            (self._fingerprint, tenant, id, id + "\U0010ffff", id, self._clock()),
         ).fetchone()
         return row
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from workbench.cache.sqlite_schema import vector_of
+from workbench.cache.sqlite_rows import vector_of
 from workbench.cache.vectors import VectorIndex
 
 
@@ -77,10 +77,11 @@ class Replica:
     def _load(self, database: sqlite3.Connection, *, since: Marks) -> set[int]:
         """Hold what was added or changed and may be searched or is pending; returns the `seq` of each."""
         rows = database.execute(
-            "SELECT seq, tenant, scope, vector FROM entries"
-            " WHERE (seq > ? OR seq IN (SELECT seq FROM changes WHERE id > ?)) AND scope <> ''"
-            " AND IIF(vector IS NULL, text <> '', fingerprint = ?)",
-            (since.seq, since.change, self._fingerprint),
+            "SELECT entries.seq, tenant, scope, vector FROM entries"
+            " LEFT JOIN vectors ON vectors.seq = entries.seq AND vectors.fingerprint = ?"
+            " WHERE (entries.seq > ? OR entries.seq IN (SELECT seq FROM changes WHERE id > ?)) AND scope <> ''"
+            " AND (vector IS NOT NULL OR text <> '')",
+            (self._fingerprint, since.seq, since.change),
         )
         kept = set()
         for row in rows:

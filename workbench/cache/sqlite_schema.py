@@ -1,4 +1,4 @@
-"""The SQLite file's format: how a file is recognised, created and brought up to date, and what a row holds.
+"""The SQLite file's format: how a file is recognised, created and brought up to date.
 
 The version is SQLite's `user_version`, counted up by one with each migration; `application_id` says that the
 file is ours (https://www.sqlite.org/fileformat2.html#the_database_header).
@@ -6,16 +6,12 @@ file is ours (https://www.sqlite.org/fileformat2.html#the_database_header).
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-
-from workbench.cache.store import Entry, Vector
 from workbench.errors import StoreUnusable
 
 APPLICATION_ID = 0x57424348  # "WBCH"
@@ -91,7 +87,26 @@ SHARED_STATE: Migration = (
     ) STRICT""",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (FIRST_VERSION, SHARED_STATE)
+VECTORS_BY_EMBEDDER: Migration = (
+    # Side by side, so that a new embedder's can be made while the old one's serve. An entry's `size_bytes` counts all.
+    """CREATE TABLE vectors (
+        seq INTEGER NOT NULL,
+        fingerprint TEXT NOT NULL,
+        vector BLOB NOT NULL,
+        UNIQUE (seq, fingerprint)
+    ) STRICT""",
+    "INSERT INTO vectors SELECT seq, fingerprint, vector FROM entries WHERE vector IS NOT NULL",
+    "ALTER TABLE entries DROP COLUMN vector",
+    "ALTER TABLE entries DROP COLUMN fingerprint",
+    """CREATE TRIGGER vectors_removed AFTER DELETE ON entries BEGIN
+        DELETE FROM vectors WHERE seq = OLD.seq;
+    END""",
+    """CREATE TRIGGER vectors_withdrawn AFTER UPDATE OF scope ON entries WHEN NEW.scope = '' BEGIN
+        DELETE FROM vectors WHERE seq = NEW.seq;
+    END""",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (FIRST_VERSION, SHARED_STATE, VECTORS_BY_EMBEDDER)
 """In order; number n leads from version n to n + 1, and a new file starts at 0. Only ever append."""
 
 
@@ -217,83 +232,3 @@ def file_number(path: Path) -> int:
         return os.stat(path).st_ino
     except OSError:
         return 0
-
-
-def entry_of(row: sqlite3.Row, fingerprint: str) -> Entry:
-    """The entry in a row of `entries`; with another embedder's vector it answers identical requests only."""
-    ours = row["vector"] is None or row["fingerprint"] == fingerprint
-    return Entry(
-        digest=row["digest"],
-        payload=row["payload"],
-        model=row["model"],
-        created_s=row["created_s"],
-        expires_s=row["expires_s"],
-        scope=row["scope"] if ours else "",
-        outer_scope=row["outer_scope"],
-        text=row["text"],
-        turns=tuple(json.loads(row["turns"])),
-        vector=vector_of(row["vector"]) if ours and row["vector"] is not None else None,
-    )
-
-
-def insert_entry(database: sqlite3.Connection, tenant: str, entry: Entry, *, fingerprint: str) -> int:
-    """Add a row to `entries`; returns its `seq`."""
-    inserted = database.execute(
-        "INSERT INTO entries (tenant, digest, model, created_s, expires_s, size_bytes, scope, outer_scope,"
-        " fingerprint, vector, text, turns, payload) VALUES (:tenant, :digest, :model, :created_s, :expires_s,"
-        " :size_bytes, :scope, :outer_scope, :fingerprint, :vector, :text, :turns, :payload) RETURNING seq",
-        _row_of(tenant, entry, fingerprint),
-    )
-    seq: int = inserted.fetchone()["seq"]
-    return seq
-
-
-def give_vector(
-    database: sqlite3.Connection, tenant: str, entry: Entry, vector: Vector, *, fingerprint: str, now_s: float
-) -> int | None:
-    """Returns its `seq`; None, and nothing is changed, when this is not the same pending entry any more."""
-    given = database.execute(
-        "UPDATE entries SET vector = :vector, fingerprint = :fingerprint, size_bytes = size_bytes + :grown_bytes"
-        " WHERE tenant = :tenant AND digest = :digest AND vector IS NULL AND scope = :scope AND scope <> ''"
-        " AND text = :text AND text <> '' AND expires_s > :now_s RETURNING seq",
-        {
-            "vector": _blob_of(vector),
-            "fingerprint": fingerprint,
-            "grown_bytes": vector.nbytes,
-            "tenant": tenant,
-            "digest": entry.digest,
-            "scope": entry.scope,
-            "text": entry.text,
-            "now_s": now_s,
-        },
-    ).fetchall()
-    return given[0]["seq"] if given else None
-
-
-def _row_of(tenant: str, entry: Entry, fingerprint: str) -> dict[str, str | bytes | float | None]:
-    """The columns of `entries` for an entry, but for `seq`."""
-    return {
-        "tenant": tenant,
-        "digest": entry.digest,
-        "model": entry.model,
-        "created_s": entry.created_s,
-        "expires_s": entry.expires_s,
-        "size_bytes": entry.size_bytes,
-        "scope": entry.scope,
-        "outer_scope": entry.outer_scope,
-        "fingerprint": fingerprint,
-        "vector": None if entry.vector is None else _blob_of(entry.vector),
-        "text": entry.text,
-        "turns": json.dumps(entry.turns),
-        "payload": entry.payload,
-    }
-
-
-def _blob_of(vector: Vector) -> bytes:
-    """Little-endian float32."""
-    return vector.astype("<f4").tobytes()
-
-
-def vector_of(blob: bytes) -> Vector:
-    """The vector in what `_blob_of` made."""
-    return np.frombuffer(blob, "<f4")

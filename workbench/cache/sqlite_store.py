@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from workbench.cache.sqlite_file import SqliteFile
-from workbench.cache.store import Entry, Health, Neighbour, State, StoreStats, Vector
+from workbench.cache.store import Entry, Health, Neighbour, Page, State, StoreStats, Vector
 from workbench.errors import StoreError, StoreUnusable
 
 T = TypeVar("T")
@@ -28,8 +28,8 @@ class SqliteStore:
 
     It holds at most `max_bytes` of entries (by `Entry.size_bytes`; the file is somewhat larger and never shrinks);
     the least recently used make room. `get` counts as a use, `nearest` as one of the most similar entry. An entry
-    larger than the limit is not kept. `fingerprint` names the embedder: vectors of another one are never searched,
-    and their entries answer identical requests only.
+    larger than the limit is not kept. `fingerprint` names the embedder: vectors of another one are kept beside its own
+    and never searched; what only another one has read is pending.
     """
 
     def __init__(
@@ -114,6 +114,10 @@ class SqliteStore:
     async def entries(self, tenant: str, *, query: str = "", limit: int = 100) -> list[Entry]:
         """The newest entries whose text contains `query`, whatever its case."""
         return await self._do(lambda: self._file.entries(tenant, query=query, limit=limit))
+
+    async def scan(self, *, after: str = "", limit: int = 64) -> Page:
+        """A page of all tenants' entries, the oldest first."""
+        return await self._do(lambda: self._file.scan(after=after, limit=limit))
 
     async def stats(self) -> StoreStats:
         """How full it is."""

@@ -7,7 +7,7 @@ memory, within a limit in bytes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -92,6 +92,17 @@ class Health:
     counts: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of a store's entries, each with its tenant; `after` leads to the next page, None where there is none.
+
+    A page may be empty and not the last.
+    """
+
+    found: tuple[tuple[str, Entry], ...]
+    after: str | None
+
+
 class Store(Protocol):
     """Entries by tenant and digest, and by meaning within a scope. Expired entries are never returned.
 
@@ -153,6 +164,13 @@ class Store(Protocol):
     async def entries(self, tenant: str, *, query: str = "", limit: int = 100) -> list[Entry]:
         """The newest entries whose text contains `query`, whatever its case."""
 
+    async def scan(self, *, after: str = "", limit: int = 64) -> Page:
+        """A page of all tenants' entries, about `limit` of them; `after` is the last page's, "" for the first.
+
+        Whoever follows the pages to the end sees each entry that is there all the while, perhaps twice. It counts
+        as no use. An entry that only another embedder has read is pending.
+        """
+
     async def stats(self) -> StoreStats:
         """How full it is."""
 
@@ -168,3 +186,13 @@ class Store(Protocol):
 
     async def set_state(self, tenant: str, name: str, value: bytes, *, expected: int | None) -> bool:
         """Set it durably if its version is still `expected` (None: there is none yet); False, and no change, if not."""
+
+
+async def walk(store: Store) -> AsyncGenerator[tuple[str, Entry], None]:
+    """Every entry of all tenants, each with its tenant, by `Store.scan`; raises `StoreError`."""
+    after: str | None = ""
+    while after is not None:
+        page = await store.scan(after=after)
+        for found in page.found:
+            yield found
+        after = page.after
