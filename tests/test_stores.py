@@ -569,7 +569,8 @@ def test_scan_goes_through_all_entries_of_all_tenants_once(make_store: Callable[
                     await store.put(tenant, entry(name, text=name, angle=0.5))
                 await store.put(tenant, entry("expired", ttl_s=1))
             clock.now_s += 2
-            seen, after = [], ""
+            seen: list[tuple[str, Entry]] = []
+            after = ""
             while True:
                 page = await store.scan(after=after, limit=3)
                 seen += page.found

@@ -2,7 +2,8 @@
 
     WorkbenchError
     ├── ConfigurationError        a setting, URL or file makes no sense: refuse to start
-    │   └── StoreUnusable         the store's file is unreadable or from a newer version
+    │   ├── StoreUnusable         the store's file is unreadable or from a newer version
+    │   └── UnreadableFile        a file of lines is damaged, or not what it should be
     ├── RequestError              the request cannot be served as it is: never retried
     │   ├── InvalidRequest        400  malformed, or a field has a value that is not allowed
     │   │   └── PromptTooLong     400  more tokens than the model's context
@@ -45,6 +46,10 @@ class ConfigurationError(WorkbenchError):
 
 class StoreUnusable(ConfigurationError):
     """The store's file is unreadable, or written by a newer version; it was left untouched."""
+
+
+class UnreadableFile(ConfigurationError):
+    """A file that the user named is damaged, or not of the form that was expected."""
 
 
 class RequestError(WorkbenchError):

@@ -16,9 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
-from workbench.cache.model_folder import CARD_FILE, EmbedderCard
+from workbench.cache.model_folder import read_card
 from workbench.cache.runtime import LONGEST_PIECE_CHARACTERS, open_session, open_tokenizer, unknown_id
 from workbench.cache.store import Vector
 from workbench.errors import ConfigurationError, EmbeddingError
@@ -50,11 +49,11 @@ class Embedder:
     """
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
+        self.card = read_card(folder)
         try:
-            self.card = EmbedderCard.model_validate_json((folder / CARD_FILE).read_bytes())
             self._tokenizer = open_tokenizer(folder / "tokenizer.json")
             self._session = open_session(folder / "model.onnx", threads=threads)
-        except (OSError, ValidationError) as error:
+        except OSError as error:
             raise ConfigurationError(f"{folder} is not a whole model folder: {error}") from error
         except Exception as error:  # both libraries raise plain exceptions of their own for a bad file
             raise ConfigurationError(f"{folder} holds a broken model, delete it to have it rebuilt: {error}") from error

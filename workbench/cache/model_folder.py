@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from workbench.errors import ConfigurationError
 
@@ -51,6 +51,14 @@ class EmbedderCard(BaseModel):
     def fingerprint(self) -> str:
         """Names the space that the vectors live in: thresholds and stored vectors of another one are useless."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+
+def read_card(folder: Path) -> EmbedderCard:
+    """The card of a model folder, without loading the model; raises `ConfigurationError`."""
+    try:
+        return EmbedderCard.model_validate_json((folder / CARD_FILE).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ConfigurationError(f"{folder} is not a whole model folder: {error}") from error
 
 
 def content_hash(files: Sequence[Path], *, salt: bytes = b"") -> str:

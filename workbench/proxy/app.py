@@ -99,11 +99,10 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
     verifying, policy = _verifying(settings, policy)
     if verifying:
         stack.push_async_callback(verifying.close)
-    store = _store(settings, fingerprint=embedding.embedder.fingerprint if embedding else "")
+    store = store_for(settings, fingerprint=embedding.embedder.fingerprint if embedding else "")
     await store.open()
     stack.push_async_callback(store.close)
-    make = _maker(settings)
-    backends = [make(url) for url in settings.thinkers or [await _discover(settings.ollama_host)]]
+    backends = await backends_for(settings)
     aliases = Aliases(settings.aliases)
     waiting = Waiting(settings.queue_max, settings.queue_timeout_s, settings.hedge_after_s or None)
     pool = await stack.enter_async_context(
@@ -184,10 +183,14 @@ def _audits(settings: Settings, store: Store, policy: Policy, embedding: Embeddi
 def _embedding(settings: Settings, policy: Policy) -> EmbeddingService | None:
     if not settings.is_semantic:
         return None
-    folder = settings.embedder or minilm_folder(data_folder() / "embedders")
-    embedder = Embedder(folder)
+    embedder = Embedder(embedder_folder(settings))
     policy.check(embedder.fingerprint)
     return EmbeddingService(embedder)
+
+
+def embedder_folder(settings: Settings) -> Path:
+    """The model folder of the settings; the default one is built when it is not there yet."""
+    return settings.embedder or minilm_folder(data_folder() / "embedders")
 
 
 def _verifying(settings: Settings, policy: Policy) -> tuple[VerifyingService | None, Policy]:
@@ -205,7 +208,8 @@ def _verifying(settings: Settings, policy: Policy) -> tuple[VerifyingService | N
     return VerifyingService(verifier), policy
 
 
-def _store(settings: Settings, *, fingerprint: str) -> Store:
+def store_for(settings: Settings, *, fingerprint: str) -> Store:
+    """The store of the settings, not yet open; raises `ConfigurationError`."""
     scheme, _, rest = settings.store.partition(":")
     if scheme == "memory":
         return MemoryStore(max_bytes=settings.store_max_bytes)
@@ -228,6 +232,12 @@ def _redis_store(settings: Settings, *, fingerprint: str) -> RedisStore:
         fingerprint=fingerprint,
         secret=settings.store_secret.get_secret_value().encode(),
     )
+
+
+async def backends_for(settings: Settings) -> list[Backend]:
+    """The Thinkers of the settings, not yet open; with none given, what can be found on this machine."""
+    make = _maker(settings)
+    return [make(url) for url in settings.thinkers or [await _discover(settings.ollama_host)]]
 
 
 def _maker(settings: Settings) -> Callable[[str], Backend]:

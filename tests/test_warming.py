@@ -1,0 +1,97 @@
+"""Warming asks a running proxy as any client would; what is answered from memory costs nothing the second time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from benchmarks.stand_ins.ollama import StandInOllama
+from benchmarks.stand_ins.serving import listen
+from tests.proxying import body, post, proxied
+from workbench.cache.jsonl import written_lines
+from workbench.proxy.warming import Asked, Fault, Target, Warmed, read_requests, warm
+
+QUESTIONS = "How do I sort a list?\n\nWie geht's?\nHow do I sort a list?\n"
+
+
+@pytest.fixture(scope="module")
+def thinker() -> StandInOllama:
+    return StandInOllama()
+
+
+@pytest.fixture(scope="module")
+def address(thinker: StandInOllama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    keys = "ann:use:ann-secret,bob:use:bob-secret"
+    with proxied(tmp_path_factory.mktemp("warm"), thinker, semantic="off", keys=keys) as address:
+        yield address
+
+
+def warmed(path: Path, target: Target) -> Warmed:
+    return asyncio.run(warm(read_requests(path, model="claude-test"), target))
+
+
+def test_questions_are_asked_once_and_known_the_second_time(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "questions.txt"
+    path.write_text(QUESTIONS)
+    target = Target(address, "ann-secret", concurrency=1)
+    assert warmed(path, Target(address, "ann-secret", dry_run=True)).by_source == {"miss": 3}
+    assert warmed(path, target).by_source == {"miss": 2, "exact": 1}
+    assert warmed(path, target).by_source == {"exact": 3}
+    assert warmed(path, Target(address, "ann-secret", dry_run=True)).by_source == {"exact": 3}
+    assert warmed(path, Target(address, "bob-secret", dry_run=True)).by_source == {"miss": 3}
+    asked = body("Wie geht's?") | {"max_tokens": 1024}
+    assert post(address, asked, x_api_key="ann-secret").headers["x-cache"] == "exact"
+
+
+def test_recorded_requests_are_asked_as_they_were(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "recorded.jsonl.zst"
+    first, second = body("recorded", system="Be brief."), body("recorded too")
+    with written_lines(path) as append:
+        append(b'{"version":1,"anything":"a header"}')
+        append(orjson.dumps({"request": first, "reply": {"content": []}}))
+        append(b"no JSON")
+        append(orjson.dumps(second | {"stream": True}))
+        append(b'{"reply":{}}')
+        append(orjson.dumps(body("no such model", model="nobody")))
+        append(orjson.dumps({"messages": "what?"}))
+    done = warmed(path, Target(address, "ann-secret"))
+    assert done.by_source == {"miss": 2}
+    assert done.failed == 4
+    assert sorted(fault.partition(":")[0] for fault in done.faults) == ["line 3", "line 5", "line 6", "line 7"]
+    assert any("nobody" in fault for fault in done.faults)
+    for asked in (first, second):
+        assert post(address, asked, x_api_key="ann-secret").headers["x-cache"] == "exact"
+
+
+def test_a_refused_key_ends_it_at_once(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "questions.txt"
+    path.write_text(QUESTIONS * 10)
+    done = warmed(path, Target(address, "wrong-secret"))
+    assert "refuses the key" in done.stopped
+    assert done.seen == 0
+
+
+def test_a_proxy_that_does_not_run_ends_it_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "questions.txt"
+    path.write_text(QUESTIONS)
+    with listen() as free:
+        port = free.getsockname()[1]
+    assert "make serve" in warmed(path, Target(f"http://127.0.0.1:{port}")).stopped
+
+
+def test_a_damaged_file_is_asked_up_to_its_damage(tmp_path: Path) -> None:
+    path = tmp_path / "questions.zst"
+    with written_lines(path) as append:
+        append(b"How?")
+        append(b"\xff\xfe")
+    path.write_bytes(path.read_bytes() + b"\x28\xb5\x2f\xfdgarbage!!!")
+    first, no_text, damage = read_requests(path, model="m")
+    assert isinstance(first, Asked)
+    assert isinstance(no_text, Fault)
+    assert isinstance(damage, Fault)
+    assert (first.body["messages"][0]["content"], no_text.number) == ("How?", 2)
+    assert "damaged after line 2" in damage.seen
