@@ -9,11 +9,13 @@ import typer
 from workbench.commands.cache import cache
 from workbench.commands.claude import PassedOn, claude
 from workbench.commands.prefix import prefix
+from workbench.commands.doctor import doctor
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="The self-host workbench.")
 cli.command(cls=PassedOn)(claude)
 cli.command()(prefix)
 cli.add_typer(cache, name="cache")
+cli.command()(doctor)
 
 
 @cli.callback()

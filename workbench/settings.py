@@ -186,9 +186,8 @@ def load(*, config: Path | None = None, **flags: Any) -> Settings:
     given = {name: value for name, value in flags.items() if value is not None}
     for name in file.keys() - Settings.model_fields.keys():
         raise ConfigurationError(f"{config or CONFIG_FILE}: there is no setting {name!r}{_meant(name)}")
-    for name in os.environ.keys() - {PREFIX + known.upper() for known in (*Settings.model_fields, "config")}:
-        if name.startswith(PREFIX):
-            log.warning("there is no setting %s%s", name, _meant(name.removeprefix(PREFIX).lower(), prefix=PREFIX))
+    for complaint in misspelt():
+        log.warning(complaint)
     try:
         return Settings(**(beneath | given))  # what is passed in wins over the variables
     except ValidationError as error:
@@ -196,6 +195,13 @@ def load(*, config: Path | None = None, **flags: Any) -> Settings:
         name = ".".join(str(part) for part in first["loc"])
         what = first["msg"].removeprefix("Value error, ")
         raise ConfigurationError(f"setting {name} ({PREFIX}{name.upper()}): {what}") from None
+
+
+def misspelt() -> list[str]:
+    """A complaint about each variable that looks like a setting and is none."""
+    known = {PREFIX + name.upper() for name in (*Settings.model_fields, "config")}
+    strange = sorted(name for name in os.environ.keys() - known if name.startswith(PREFIX))
+    return [f"there is no setting {name}{_meant(name.removeprefix(PREFIX).lower(), prefix=PREFIX)}" for name in strange]
 
 
 def _meant(name: str, *, prefix: str = "") -> str:

@@ -6,19 +6,17 @@ It writes one key of its own, which expires by itself.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from workbench.cache.findings import Finding, capacity, fail, ok, warn
+from workbench.cache.redis_trouble import first_line, shown_url, why_not
 
 NEEDED = (
     "use Redis 8 or newer, Redis Cloud, or Redis 7 with the search module; without any, WORKBENCH_STORE=sqlite:///…"
@@ -48,115 +46,18 @@ async def examine(url: str, *, prefix: str = "wb1", timeout_s: float = 3.0) -> l
             async with asyncio.timeout(timeout_s):
                 await _command(client, "PING")
         except (RedisError, OSError, TimeoutError) as error:
-            return [await _why_not(url, error, timeout_s)]
+            return [await why_not(url, error, timeout_s)]
         found: list[Finding] = []
         try:
             async with asyncio.timeout(10 * timeout_s):
-                async for finding in _examine(client, _shown(url), prefix):
+                async for finding in _examine(client, shown_url(url), prefix):
                     found.append(finding)  # noqa: PERF401  # one by one: what comes before a fault is kept
         except (RedisError, OSError, TimeoutError) as error:
-            found.append(fail("store", f"it failed while it was examined: {_line(error)}", "try again"))
+            found.append(fail("store", f"it failed while it was examined: {first_line(error)}", "try again"))
         return found
 
 
-def _shown(url: str) -> str:
-    """Without user and password."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-# ── it cannot be asked: why ─────────────────────────────────────────────────────────────────────────────────
-
-
-async def _why_not(url: str, error: BaseException, timeout_s: float) -> Finding:
-    shown, said = _shown(url), _line(error)
-    if isinstance(error, BusyLoadingError):
-        return fail("store", f"{shown} is still loading its data", "wait until it has; the proxy goes on without it")
-    if isinstance(error, AuthenticationError) or said.startswith(("NOAUTH", "WRONGPASS")):
-        return fail(
-            "store",
-            f"{shown} refuses the user or the password: {said}",
-            "put both into the URL: redis://user:password@host:port",
-        )
-    if "DENIED" in said:
-        return fail(
-            "store",
-            f"{shown} is in protected mode: it answers its own machine only",
-            "give it a password (requirepass)",
-        )
-    if "max number of clients" in said:
-        return fail("store", f"{shown} has as many clients as it may", "raise its maxclients, or take a larger plan")
-    if "CERTIFICATE_VERIFY_FAILED" in said:
-        return fail(
-            "store",
-            f"the certificate of {shown} is not trusted: {said}",
-            "install its CA, or name the host as the certificate does",
-        )
-    return await _probed(url, said, timeout_s)
-
-
-async def _probed(url: str, said: str, timeout_s: float) -> Finding:
-    """What listens there, if anything: found out by speaking to it both ways."""
-    parts, shown = urlsplit(url), _shown(url)
-    host, port = parts.hostname or "localhost", parts.port or 6379
-    try:
-        plain = await _reply_to_ping(host, port, timeout_s)
-    except (OSError, TimeoutError) as error:
-        return fail(
-            "store",
-            f"{shown} cannot be reached: {_line(error)}",
-            "check host and port, that it runs, and that no firewall is between",
-        )
-    if parts.scheme == "rediss" and plain.startswith((b"+", b"-")):
-        return fail(
-            "store", f"{shown} asks for TLS and the port speaks plain Redis", "write redis://, or name its TLS port"
-        )
-    if parts.scheme == "redis" and not plain.startswith((b"+", b"-")) and await _speaks_tls(host, port, timeout_s):
-        return fail("store", f"{shown} asks for plain Redis and the port speaks TLS", "write rediss://")
-    return fail(
-        "store", f"{shown} gives no answer of Redis: {said}", "check host and port; is it a Redis that is not hung?"
-    )
-
-
-async def _reply_to_ping(host: str, port: int, timeout_s: float) -> bytes:
-    """The first bytes that come back; none where it is silent or hangs up.
-
-    Raises `OSError` or `TimeoutError` when nothing listens.
-    """
-    async with asyncio.timeout(timeout_s):
-        reader, writer = await asyncio.open_connection(host, port)
-    try:
-        with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                writer.write(b"PING\r\n")
-                await writer.drain()
-                return await reader.read(16)
-        return b""
-    finally:
-        await _hang_up(writer)
-
-
-async def _speaks_tls(host: str, port: int, timeout_s: float) -> bool:
-    context = ssl.create_default_context()
-    context.check_hostname = False  # only whether it is TLS: nothing is sent
-    context.verify_mode = ssl.CERT_NONE
-    try:
-        async with asyncio.timeout(timeout_s):
-            _, writer = await asyncio.open_connection(host, port, ssl=context)
-    except (OSError, TimeoutError):
-        return False
-    await _hang_up(writer)
-    return True
-
-
-async def _hang_up(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(1.0):
-            await writer.wait_closed()
-
-
-# ── it can ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── it can be asked ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def _examine(client: Redis, shown: str, prefix: str) -> AsyncIterator[Finding]:
@@ -192,7 +93,9 @@ async def _modules(client: Redis, info: Mapping[str, Any]) -> Finding:
         version = info.get("redis_version", "?")
         if "unknown command" in str(error).lower():
             return fail("modules", f"Redis {version} has no vector search (FT.SEARCH)", NEEDED)
-        return fail("modules", f"this user may not search: {_line(error)}", "allow it +@search, or FT.* one by one")
+        return fail(
+            "modules", f"this user may not search: {first_line(error)}", "allow it +@search, or FT.* one by one"
+        )
     return ok("modules", "vector search is there (FT.SEARCH)")
 
 
@@ -201,7 +104,7 @@ async def _writes(client: Redis, prefix: str) -> Finding:
     try:
         await _command(client, "SET", f"{prefix}:doctor", b"1", "EX", 10)
     except ResponseError as error:
-        said = _line(error)
+        said = first_line(error)
         if "read only replica" in said.lower() or said.startswith("READONLY"):
             return fail("writes", "it is a read-only replica", "name the primary's address")
         if "maxmemory" in said or said.startswith("OOM"):
@@ -313,7 +216,3 @@ def _number(told: Mapping[str, Any], name: str, default: float = 0.0) -> float:
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0].strip() or type(error).__name__
