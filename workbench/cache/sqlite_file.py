@@ -14,7 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench.cache.sqlite_replica import Replica, Uses, read_marks, snapshot
-from workbench.cache.sqlite_rows import SELECT, entry_of, give_vector, insert_entry
+from workbench.cache.sqlite_rows import (
+    SELECT,
+    contains,
+    entry_of,
+    give_vector,
+    insert_entry,
+    read_named,
+    read_newest,
+    read_page,
+)
 from workbench.cache.sqlite_schema import file_number, open_database, unusable
 from workbench.cache.sqlite_state import read_state, write_state
 from workbench.cache.store import Entry, Neighbour, Page, State, StoreStats, Vector
@@ -53,7 +62,7 @@ class SqliteFile:
         """Open or create the file and load its vectors; raises `StoreUnusable`."""
         self._db = open_database(self._path)
         try:
-            self._db.create_function("contains", 2, _contains, deterministic=True)
+            self._db.create_function("contains", 2, contains, deterministic=True)
             self._replica.start(self._db)
             self._uses.start(self._db)
         except sqlite3.Error as error:
@@ -197,22 +206,12 @@ class SqliteFile:
     def entries(self, tenant: str, *, query: str, limit: int) -> list[Entry]:
         """The newest entries whose text contains `query`, whatever its case."""
         self._follow_the_path()
-        # The pluses keep SQLite off the indexes, so that it walks from the newest on and stops at the limit.
-        rows = self._db.execute(
-            f"{SELECT} WHERE +tenant = ? AND +expires_s > ? AND contains(text, ?) ORDER BY entries.seq DESC LIMIT ?",
-            (self._fingerprint, tenant, self._clock(), query.casefold(), max(limit, 0)),
-        )
-        return [entry_of(row) for row in rows]
+        return read_newest(self._db, self._fingerprint, tenant, query, limit=limit, now_s=self._clock())
 
     def scan(self, *, after: str, limit: int) -> Page:
         """A page of all entries, the oldest first."""
         self._follow_the_path()
-        rows = self._db.execute(
-            f"{SELECT} WHERE entries.seq > ? AND +expires_s > ? ORDER BY entries.seq LIMIT ?",
-            (self._fingerprint, int(after or 0), self._clock(), limit),
-        ).fetchall()
-        found = tuple((row["tenant"], entry_of(row)) for row in rows)
-        return Page(found, str(rows[-1]["seq"]) if len(rows) == limit else None)
+        return read_page(self._db, self._fingerprint, after=after, limit=limit, now_s=self._clock())
 
     def stats(self) -> StoreStats:
         """How full it is, without what has expired."""
@@ -265,12 +264,7 @@ class SqliteFile:
         return row
 
     def _named(self, tenant: str, id: str) -> sqlite3.Row | None:
-        row: sqlite3.Row | None = self._db.execute(
-            f"{SELECT} WHERE tenant = ? AND digest BETWEEN ? AND ? AND substr(digest, 1, 16) = ?"
-            " AND expires_s > ? ORDER BY digest LIMIT 1",
-            (self._fingerprint, tenant, id, id + "\U0010ffff", id, self._clock()),
-        ).fetchone()
-        return row
+        return read_named(self._db, self._fingerprint, tenant, id, now_s=self._clock())
 
     def _expired(self, statement: str) -> list[sqlite3.Row]:
         return self._db.execute(statement, (self._clock(),)).fetchall()
@@ -345,7 +339,3 @@ class SqliteFile:
         self._file_number = UNOPENED
         self._db.close()
         self.open()
-
-
-def _contains(text: str, folded: str) -> bool:
-    return folded in text.casefold()

@@ -7,7 +7,7 @@ import sqlite3
 
 import numpy as np
 
-from workbench.cache.store import Entry, Vector
+from workbench.cache.store import Entry, Page, Vector
 
 SELECT = (
     "SELECT entries.*, vectors.vector FROM entries"
@@ -30,6 +30,45 @@ def entry_of(row: sqlite3.Row) -> Entry:
         turns=tuple(json.loads(row["turns"])),
         vector=None if row["vector"] is None else vector_of(row["vector"]),
     )
+
+
+def read_named(
+    database: sqlite3.Connection, fingerprint: str, tenant: str, id: str, *, now_s: float
+) -> sqlite3.Row | None:
+    """The row of the entry with this public id."""
+    row: sqlite3.Row | None = database.execute(
+        f"{SELECT} WHERE tenant = ? AND digest BETWEEN ? AND ? AND substr(digest, 1, 16) = ?"
+        " AND expires_s > ? ORDER BY digest LIMIT 1",
+        (fingerprint, tenant, id, id + "\U0010ffff", id, now_s),
+    ).fetchone()
+    return row
+
+
+def read_newest(
+    database: sqlite3.Connection, fingerprint: str, tenant: str, query: str, *, limit: int, now_s: float
+) -> list[Entry]:
+    """The newest entries whose text contains `query`; the connection must have `contains`."""
+    # The pluses keep SQLite off the indexes, so that it walks from the newest on and stops at the limit.
+    rows = database.execute(
+        f"{SELECT} WHERE +tenant = ? AND +expires_s > ? AND contains(text, ?) ORDER BY entries.seq DESC LIMIT ?",
+        (fingerprint, tenant, now_s, query.casefold(), max(limit, 0)),
+    )
+    return [entry_of(row) for row in rows]
+
+
+def contains(text: str, folded: str) -> bool:
+    """SQL's `contains`: whatever the case, in any language."""
+    return folded in text.casefold()
+
+
+def read_page(database: sqlite3.Connection, fingerprint: str, *, after: str, limit: int, now_s: float) -> Page:
+    """Entries of all tenants behind the `seq` in `after`, the oldest first."""
+    rows = database.execute(
+        f"{SELECT} WHERE entries.seq > ? AND +expires_s > ? ORDER BY entries.seq LIMIT ?",
+        (fingerprint, int(after or 0), now_s, limit),
+    ).fetchall()
+    found = tuple((row["tenant"], entry_of(row)) for row in rows)
+    return Page(found, str(rows[-1]["seq"]) if len(rows) == limit else None)
 
 
 def insert_entry(database: sqlite3.Connection, tenant: str, entry: Entry, *, fingerprint: str) -> int:
