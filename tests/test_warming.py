@@ -8,9 +8,11 @@ from pathlib import Path
 
 import orjson
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from benchmarks.stand_ins.ollama import StandInOllama
-from benchmarks.stand_ins.serving import listen
+from benchmarks.stand_ins.ollama_script import Cut, Script, Text
+from benchmarks.stand_ins.serving import listen, serve_in_thread
 from tests.proxying import body, post, proxied
 from workbench.cache.jsonl import written_lines
 from workbench.proxy.warming import Asked, Fault, Target, Warmed, read_requests, warm
@@ -73,6 +75,48 @@ def test_a_refused_key_ends_it_at_once(address: str, tmp_path: Path) -> None:
     done = warmed(path, Target(address, "wrong-secret"))
     assert "refuses the key" in done.stopped
     assert done.seen == 0
+
+
+def test_an_answer_that_breaks_off_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "questions.txt").write_text("How?\n")
+    with proxied(tmp_path, StandInOllama(Script((Text("half"), Cut()))), semantic="off") as broken:
+        done = warmed(tmp_path / "questions.txt", Target(broken))
+    assert (done.failed, done.by_source) == (1, {})
+    assert done.faults[0].startswith("line 1: ")
+    assert "no reason given" not in done.faults[0]
+
+
+class Scripted:
+    """A server that answers with these statuses in turn, the last of them for ever."""
+
+    def __init__(self, *statuses: int, headers: dict[str, str]) -> None:
+        self._statuses = list(statuses)
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        status = self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
+        await send({"type": "http.response.start", "status": status, "headers": self._headers})
+        await send({"type": "http.response.body", "body": b'{"type":"error","error":{"message":"too busy"}}\n'})
+
+
+def test_a_busy_proxy_is_asked_again_and_not_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "questions.txt"
+    path.write_text("How?\n")
+    headers = {"x-cache": "miss", "retry-after": "0"}
+    with serve_in_thread(Scripted(529, 529, 404, headers=headers)) as address:
+        assert warmed(path, Target(address)).faults == ["line 1: 404: too busy"]
+    with serve_in_thread(Scripted(529, headers=headers)) as address:
+        assert warmed(path, Target(address)).faults == ["line 1: 529: too busy"]
+
+
+def test_what_is_not_this_proxy_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "questions.txt"
+    path.write_text("How?\n")
+    with serve_in_thread(Scripted(200, headers={})) as address:
+        assert "is not this proxy" in warmed(path, Target(address)).stopped
+    assert "is no address" in warmed(path, Target("nonsense")).stopped
 
 
 def test_a_proxy_that_does_not_run_ends_it_at_once(tmp_path: Path) -> None:

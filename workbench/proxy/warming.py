@@ -216,7 +216,7 @@ async def _ask(client: httpx2.AsyncClient, target: Target, body: dict[str, Any])
         outcome = await _ask_once(client, target, body)
     except httpx2.ConnectError:
         return Hopeless(f"no proxy answers on {target.address}: start it with `make serve`, or name it with --url")
-    except httpx2.InvalidURL as error:
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
         return Hopeless(f"{target.address} is no address: {error}")
     except httpx2.HTTPError as error:
         return Failed(str(error) or repr(error))
