@@ -60,13 +60,16 @@ def test_the_old_index_serves_throughout_and_the_new_one_is_whole_afterwards(tmp
             await serving.put("u", entry("plain"))
             async with opened(store_of(tmp_path, "old")) as old, opened(store_of(tmp_path, "new")) as new:
                 done = await reembed(old, new, Counting())
-            assert (done.embedded, done.known, done.plain, done.unreadable) == (41, 0, 1, 1)
+            assert (done.embedded, done.known, done.plain, done.waiting) == (40, 0, 1, 2)
             await serving.changes()
             for one in stored[:3]:
                 assert one.vector is not None
                 (found,) = await serving.nearest("t", "s", one.vector, k=1)
                 assert same(found.entry, one)
             assert [one.text for one in await serving.pending("u", "s", limit=9)] == ["too long", "pending"]
+            async with opened(store_of(tmp_path, "new")) as old, opened(store_of(tmp_path, "new")) as new:
+                done = await reembed(old, new, Counting(), all_pending=True)
+            assert (done.embedded, done.known, done.plain, done.unreadable) == (1, 40, 1, 1)
         async with opened(store_of(tmp_path, "new")) as started:
             (found,) = await started.nearest("t", "s", direction("question 7"), k=1)
             assert found.entry.text == "question 7"

@@ -27,39 +27,51 @@ class Reembedded:
     embedded: int = 0
     known: int = 0
     plain: int = 0
+    waiting: int = 0
+    """No embedder has read these, since nobody has asked in their scope again: that stays so."""
     unreadable: int = 0
     """The new embedder cannot read all of these: they stay pending for it, and go on answering with the old one."""
 
     @property
     def seen(self) -> int:
         """All of them."""
-        return self.embedded + self.known + self.plain + self.unreadable
+        return self.embedded + self.known + self.plain + self.waiting + self.unreadable
 
 
 async def reembed(
-    old: Store, new: Store, embedder: AsyncEmbedder, *, progress: Callable[[int], None] = lambda done: None
+    old: Store,
+    new: Store,
+    embedder: AsyncEmbedder,
+    *,
+    all_pending: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Reembedded:
-    """Give every entry of `old` a vector in `new`: the same store, opened for the new embedder.
+    """Give every entry with a vector in `old` one in `new`: the same store, opened for the new embedder.
 
+    What is pending in both stays so, but for `all_pending`: most questions are the only ones of their scope for ever.
     Where stores keep each embedder's entries apart, they are copied. Raises `EmbeddingError` and `StoreError`.
     """
-    first = await _once(old, new, embedder, progress)
+    first = await _once(old, new, embedder, all_pending, progress)
     total, last = first, first
     for _ in range(PASSES - 1):
         if not last.embedded:
             break
-        last = await _once(old, new, embedder, lambda done: None)
+        last = await _once(old, new, embedder, all_pending, lambda done: None)
         total.embedded += last.embedded
     return total
 
 
-async def _once(old: Store, new: Store, embedder: AsyncEmbedder, progress: Callable[[int], None]) -> Reembedded:
+async def _once(
+    old: Store, new: Store, embedder: AsyncEmbedder, all_pending: bool, progress: Callable[[int], None]
+) -> Reembedded:
     done = Reembedded()
     waiting: list[tuple[str, Entry]] = []
     async for tenant, entry in walk(old):
         match await _in_new(old, new, tenant, entry):
             case None:
                 continue
+            case Entry(pending=True) if entry.pending and not all_pending:
+                done.waiting += 1
             case Entry(pending=True) as held:
                 waiting.append((tenant, held))
             case Entry(vector=None):

@@ -135,36 +135,36 @@ def reembed_command(
 ) -> None:
     """Give every entry the new embedder's vector, beside the old one; proxies go on serving with theirs meanwhile.
 
-    Broken off, it goes on where it was. Then start the proxies with WORKBENCH_EMBEDDER and a policy for it.
+    Broken off, it goes on where it was. Then start the proxies with WORKBENCH_EMBEDDER and a policy for it. With the
+    settings' own embedder, all questions are embedded that still wait for it.
     """
 
     async def work(settings: Settings) -> Reembedded:
         folder = embedder or embedder_folder(settings)
-        card = read_card(folder)
+        card, before = read_card(folder), read_card(embedder_folder(settings))
+        is_switched = card == before
         service = EmbeddingService(Embedder(folder))
         try:
-            async with (
-                _opened(settings, read_card(embedder_folder(settings))) as old,
-                _opened(settings, card) as new,
-            ):
-                total = await _checked_room(new, card)
+            async with _opened(settings, before) as old, _opened(settings, card) as new:
+                total = await _checked_room(settings, new, card)
                 with progress_bar("re-embed", total=total) as progress:
-                    return await reembed(old, new, service, progress=progress)
+                    return await reembed(old, new, service, all_pending=is_switched, progress=progress)
         finally:
             await service.close()
 
     done = _run(work)
     typer.echo(
         f"{_counted(done.embedded)} embedded, {done.known} had their vectors, {done.plain} are not found by meaning, "
+        f"{done.waiting} wait until somebody asks in their scope, "
         f"{done.unreadable} cannot be read whole by this embedder"
     )
 
 
-async def _checked_room(store: Store, card: EmbedderCard) -> int:
-    """How many entries there are; refuses where the new vectors would drive entries out."""
+async def _checked_room(settings: Settings, store: Store, card: EmbedderCard) -> int:
+    """How many entries there are; refuses where the new vectors would drive entries out of a SQLite store."""
     stats = await store.stats()
     needed_bytes = stats.entries * card.dimension * 4
-    if stats.max_bytes and stats.size_bytes + needed_bytes > stats.max_bytes:
+    if settings.store.startswith("sqlite:") and stats.size_bytes + needed_bytes > stats.max_bytes:
         raise ConfigurationError(
             f"the new vectors may take {needed_bytes / 1e6:.0f} MB and the store holds {stats.size_bytes / 1e6:.0f} of "
             f"{stats.max_bytes / 1e6:.0f} MB: entries would be driven out. Raise WORKBENCH_STORE_MAX_BYTES to at least "
