@@ -58,6 +58,14 @@ def test_programs_get_findings_as_json() -> None:
     assert all(one.keys() == {"check", "status", "seen", "remedy"} for one in told)
 
 
+def test_a_redis_that_is_not_there_is_a_failure_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_STORE", "redis://ann:secret@127.0.0.1:1")
+    finding = found("store")
+    assert finding.status == "fail"
+    assert "cannot be reached" in finding.seen
+    assert "secret" not in finding.seen + finding.remedy
+
+
 def test_a_running_proxy_and_its_thinker_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ollama_running(StandInOllama()) as url, proxy(tmp_path, thinkers=[f"ollama+{url}"], semantic="off") as address:
         monkeypatch.setenv("WORKBENCH_PORT", address.rpartition(":")[2])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
@@ -29,8 +30,12 @@ SMALL_BYTES = 25e6
 FULL_SHARE = 0.9
 
 
-async def examine(url: str, *, prefix: str = "wb1", timeout_s: float = 3.0) -> list[Finding]:
-    """Findings on the server at this ``redis://`` or ``rediss://`` URL; the store's names begin with `prefix`."""
+async def examine(url: str, *, ca: Path | None = None, prefix: str = "wb1", timeout_s: float = 3.0) -> list[Finding]:
+    """Findings on the server at this ``redis://`` or ``rediss://`` URL.
+
+    `ca` holds certificates to trust beside the system's; the store's names begin with `prefix`.
+    """
+    trust: dict[str, Any] = {"ssl_ca_certs": str(ca)} if ca and url.startswith("rediss:") else {}
     try:
         client = Redis.from_url(
             url,
@@ -38,6 +43,7 @@ async def examine(url: str, *, prefix: str = "wb1", timeout_s: float = 3.0) -> l
             socket_connect_timeout=timeout_s,
             socket_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
+            **trust,
         )
     except ValueError as error:
         return [fail("store", f"the URL makes no sense: {error}", "write redis://user:password@host:port/0")]
