@@ -33,7 +33,7 @@ def address(thinker: StandInOllama, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def warmed(path: Path, target: Target) -> Warmed:
-    return asyncio.run(warm(read_requests(path, model="claude-test"), target))
+    return asyncio.run(warm(read_requests(path), target))
 
 
 def test_questions_are_asked_once_and_known_the_second_time(address: str, tmp_path: Path) -> None:
@@ -46,6 +46,7 @@ def test_questions_are_asked_once_and_known_the_second_time(address: str, tmp_pa
     assert warmed(path, Target(address, "ann-secret", dry_run=True)).by_source == {"exact": 3}
     assert warmed(path, Target(address, "bob-secret", dry_run=True)).by_source == {"miss": 3}
     asked = body("Wie geht's?") | {"max_tokens": 1024}
+    assert {found.body["model"] for found in read_requests(path, model="m") if isinstance(found, Asked)} == {"m"}
     assert post(address, asked, x_api_key="ann-secret").headers["x-cache"] == "exact"
 
 
@@ -53,18 +54,26 @@ def test_recorded_requests_are_asked_as_they_were(address: str, tmp_path: Path) 
     path = tmp_path / "recorded.jsonl.zst"
     first, second = body("recorded", system="Be brief."), body("recorded too")
     with written_lines(path) as append:
-        append(b'{"version":1,"anything":"a header"}')
+        append(b'{"workbench_recording":1,"prompts":"keep"}')
         append(orjson.dumps({"request": first, "reply": {"content": []}}))
         append(b"no JSON")
         append(orjson.dumps(second | {"stream": True}))
         append(b'{"reply":{}}')
         append(orjson.dumps(body("no such model", model="nobody")))
         append(orjson.dumps({"messages": "what?"}))
+        append(orjson.dumps({"digest": "0" * 32, "request": None}))
     done = warmed(path, Target(address, "ann-secret"))
     assert done.by_source == {"miss": 2}
-    assert done.failed == 4
-    assert sorted(fault.partition(":")[0] for fault in done.faults) == ["line 3", "line 5", "line 6", "line 7"]
+    assert done.failed == 5
+    assert sorted(fault.partition(":")[0] for fault in done.faults) == [
+        "line 3",
+        "line 5",
+        "line 6",
+        "line 7",
+        "line 8",
+    ]
     assert any("nobody" in fault for fault in done.faults)
+    assert any("without words" in fault for fault in done.faults)
     for asked in (first, second):
         assert post(address, asked, x_api_key="ann-secret").headers["x-cache"] == "exact"
 
@@ -133,7 +142,7 @@ def test_a_damaged_file_is_asked_up_to_its_damage(tmp_path: Path) -> None:
         append(b"How?")
         append(b"\xff\xfe")
     path.write_bytes(path.read_bytes() + b"\x28\xb5\x2f\xfdgarbage!!!")
-    first, no_text, damage = read_requests(path, model="m")
+    first, no_text, damage = read_requests(path)
     assert isinstance(first, Asked)
     assert isinstance(no_text, Fault)
     assert isinstance(damage, Fault)

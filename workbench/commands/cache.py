@@ -32,9 +32,6 @@ from workbench.settings import Settings, load
 T = TypeVar("T")
 
 DAY_S = 24 * 3600.0
-MODEL = "claude-sonnet-4-5"
-"""Any claude name is answered by the first Thinker's default model."""
-
 cache = typer.Typer(no_args_is_help=True, help="Move, warm, purge and re-embed what is stored, while proxies serve.")
 
 Tenant = Annotated[str | None, typer.Option(help="Only this tenant's entries. [all]")]
@@ -49,7 +46,7 @@ def export_command(
 
     async def work(settings: Settings) -> int:
         card = read_card(embedder_folder(settings))
-        async with _opened(settings, card) as store:
+        async with _opened(settings, fingerprint=card.fingerprint) as store:
             total = (await store.stats()).entries
             with progress_bar("export", total=total) as progress:
                 return await export_entries(store, file, space=_space(card), tenant=tenant, progress=progress)
@@ -66,7 +63,7 @@ def import_command(
 
     async def work(settings: Settings) -> Imported:
         card = read_card(embedder_folder(settings))
-        async with _opened(settings, card) as store:
+        async with _opened(settings, fingerprint=card.fingerprint) as store:
             with progress_bar("import", total=None) as progress:
                 return await import_entries(store, file, space=_space(card), tenant=tenant, progress=progress)
 
@@ -109,7 +106,7 @@ def purge_command(
         raise typer.BadParameter("say what to forget with --tenant, --scope, … or with --all alone; see --help")
 
     async def work(settings: Settings) -> int | None:
-        async with _opened(settings, read_card(embedder_folder(settings))) as store:
+        async with _opened(settings, fingerprint="") as store:
             chosen = await choose(store, selection)
             _tell_chosen(chosen)
             if dry_run or not chosen.ids or not (yes or typer.confirm("Forget them?")):
@@ -145,7 +142,10 @@ def reembed_command(
         is_switched = card == before
         service = EmbeddingService(Embedder(folder))
         try:
-            async with _opened(settings, before) as old, _opened(settings, card) as new:
+            async with (
+                _opened(settings, fingerprint=before.fingerprint) as old,
+                _opened(settings, fingerprint=card.fingerprint) as new,
+            ):
                 total = await _checked_room(settings, new, card)
                 with progress_bar("re-embed", total=total) as progress:
                     return await reembed(old, new, service, all_pending=is_switched, progress=progress)
@@ -178,7 +178,7 @@ def warm_command(
     file: Annotated[Path, typer.Argument(help="Questions, one a line; or JSON lines of Messages requests (.zst too).")],
     url: Annotated[str | None, typer.Option(help="The running proxy. [as the settings say]")] = None,
     tenant: Annotated[str | None, typer.Option(help="Whose key to use. [the first]")] = None,
-    model: Annotated[str, typer.Option(help="For questions of a text file.")] = MODEL,
+    model: Annotated[str | None, typer.Option(help="Ask all of this model. [as they were asked]")] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=256)] = 4,
     dry_run: DryRun = False,
 ) -> None:
@@ -232,12 +232,12 @@ def _run(work: Callable[[Settings], Awaitable[T]]) -> T:
 
 
 @asynccontextmanager
-async def _opened(settings: Settings, card: EmbedderCard) -> AsyncIterator[Store]:
+async def _opened(settings: Settings, *, fingerprint: str) -> AsyncIterator[Store]:
     if settings.store.startswith("memory:"):
         raise ConfigurationError(
             "the store is memory: it is the proxy's own and nobody else reaches it; use sqlite:///path"
         )
-    store = store_for(settings, fingerprint=card.fingerprint)
+    store = store_for(settings, fingerprint=fingerprint)
     await store.open()
     try:
         yield store

@@ -27,6 +27,11 @@ BUSY_WAIT_S = 2.0
 BUSY_WAIT_MAX_S = 30.0
 MAX_TOKENS = 1024
 
+DEFAULT_MODEL = "claude-sonnet-4-5"
+"""Any claude name is answered by the first Thinker's default model."""
+
+HEADER_KEY = "workbench_recording"
+
 CACHE_ONLY = "only-if-cached"
 
 ERROR_LINES = ("event: error", 'data: {"type":"error"')
@@ -118,44 +123,49 @@ class Hopeless:
 # ── what is asked ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_requests(path: Path, *, model: str) -> Iterator[Asked | Fault]:
+def read_requests(path: Path, *, model: str | None = None) -> Iterator[Asked | Fault]:
     """The requests in a file, compressed or not: JSON lines of Messages requests or of recorded exchanges, else one
-    question a line, which is asked of `model` without anything around it.
+    question a line, which is asked without anything around it.
 
-    Where the file is damaged it ends with a fault.
+    All are asked of `model` if one is given. Where the file is damaged it ends with a fault.
     """
     is_json, number = None, 0
     try:
         for number, line in read_lines(path):
             if is_json is None:
                 is_json = line.startswith(b"{")
-            if not is_json:
-                yield _question(number, line, model)
-            elif (found := _request(number, line)) is not None:
-                yield found
+            match _request(number, line) if is_json else _question(number, line):
+                case Asked(_, body) if model:
+                    yield Asked(number, body | {"model": model})
+                case Asked() | Fault() as found:
+                    yield found
     except UnreadableFile as error:
         yield Fault(number, str(error))
 
 
-def _question(number: int, line: bytes, model: str) -> Asked | Fault:
+def _question(number: int, line: bytes) -> Asked | Fault:
     try:
         text = line.decode().strip()
     except UnicodeDecodeError as error:
         return Fault(number, f"no UTF-8 text: {error}")
-    return Asked(number, {"model": model, "max_tokens": MAX_TOKENS, "messages": [{"role": "user", "content": text}]})
+    messages = [{"role": "user", "content": text}]
+    return Asked(number, {"model": DEFAULT_MODEL, "max_tokens": MAX_TOKENS, "messages": messages})
 
 
 def _request(number: int, line: bytes) -> Asked | Fault | None:
-    """None for what a recording holds beside its requests."""
+    """None for the header of a recording."""
     try:
         document = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         return Fault(number, f"no JSON: {error}")
-    body = document.get("request", document) if isinstance(document, dict) else None
-    if isinstance(body, dict) and "messages" in body:
-        return Asked(number, body)
-    if number == 1 and isinstance(document, dict) and "version" in document:
-        return None  # a recording's header
+    if isinstance(document, dict):
+        if HEADER_KEY in document:
+            return None
+        body = document.get("request", document)
+        if isinstance(body, dict) and "messages" in body:
+            return Asked(number, body)
+        if "digest" in document:
+            return Fault(number, "no request in it: it was recorded without words")
     return Fault(number, "expected a Messages request, or an object with one in `request`")
 
 
