@@ -131,6 +131,9 @@ def test_a_replica_and_a_full_server_take_no_writes(tmp_path: Path) -> None:
         with redis.Redis("127.0.0.1", port=port, protocol=2, retry=Retry(NoBackoff(), 0)) as client:
             client.config_set("maxmemory", "20mb")
             assert "small" in examined(url)["memory"].seen
+            client.config_set("maxmemory", "200mb")
+            client.config_set("maxmemory-policy", "allkeys-lru")
+            assert "volatile-lru" in examined(url)["memory"].remedy
             client.replicaof("127.0.0.1", "1")
             assert "read-only replica" in examined(url)["writes"].seen
 

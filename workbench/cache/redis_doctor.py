@@ -117,7 +117,7 @@ async def _writes(client: Redis, prefix: str) -> Finding:
             return fail(
                 "writes",
                 "its memory is full",
-                "`python -m workbench cache purge`, a larger plan, or maxmemory-policy allkeys-lru",
+                "`python -m workbench cache purge`, or a larger plan",
             )
         if "MISCONF" in said or "NOREPLICAS" in said:
             return fail("writes", f"it refuses to write: {said}", "see the server's log: its disk or its replicas fail")
@@ -164,6 +164,10 @@ def _memory(info: Mapping[str, Any], entries: int) -> Iterator[Finding]:
         yield warn("memory", f"nearly full: {seen}", "`python -m workbench cache purge`, or a larger plan")
     elif most_bytes and most_bytes < SMALL_BYTES:
         yield warn("memory", f"small: {seen}", "raise maxmemory to 30 MB at least")
+    elif str(policy).startswith("allkeys"):
+        yield warn(
+            "memory", f"{seen}: it may drop what the audit knows", "maxmemory-policy volatile-lru, or noeviction"
+        )
     elif info:
         yield ok("memory", seen)
     else:

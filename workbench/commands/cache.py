@@ -105,17 +105,22 @@ def purge_command(
     if everything == (selection != Selection()):
         raise typer.BadParameter("say what to forget with --tenant, --scope, … or with --all alone; see --help")
 
-    async def work(settings: Settings) -> int | None:
+    async def look(settings: Settings) -> Chosen:
         async with _opened(settings, fingerprint="") as store:
-            chosen = await choose(store, selection)
-            _tell_chosen(chosen)
-            if dry_run or not chosen.ids or not (yes or typer.confirm("Forget them?")):
-                return None
+            return await choose(store, selection)
+
+    async def forget(settings: Settings) -> int:
+        async with _opened(settings, fingerprint="") as store:
             with progress_bar("purge", total=len(chosen.ids)) as progress:
                 return await purge(store, chosen.ids, progress=progress)
 
-    removed = _run(work)
-    typer.echo("nothing was changed" if removed is None else f"{_counted(removed)} forgotten")
+    chosen = _run(look)
+    _tell_chosen(chosen)
+    # The store is not open while somebody thinks it over.
+    if dry_run or not chosen.ids or not (yes or typer.confirm("Forget them?")):
+        typer.echo("nothing was changed")
+    else:
+        typer.echo(f"{_counted(_run(forget))} forgotten")
 
 
 def _tell_chosen(chosen: Chosen) -> None:
