@@ -34,7 +34,7 @@ T = TypeVar("T")
 DAY_S = 24 * 3600.0
 cache = typer.Typer(no_args_is_help=True, help="Move, warm, purge and re-embed what is stored, while proxies serve.")
 
-Tenant = Annotated[str | None, typer.Option(help="Only this tenant's entries. [all]")]
+Tenant = Annotated[str | None, typer.Option(help="Only this tenant's entries (all if not given).")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")]
 
 
@@ -57,7 +57,9 @@ def export_command(
 @cache.command("import")
 def import_command(
     file: Annotated[Path, typer.Argument(help="A file that `export` wrote.")],
-    tenant: Annotated[str | None, typer.Option(help="Give all entries to this tenant. [as they are]")] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Give all entries to this tenant (as they are if not given).")
+    ] = None,
 ) -> None:
     """Put the entries of FILE into the store; what is there already and no older stays. Doing it twice is no harm."""
 
@@ -133,7 +135,9 @@ def _tell_chosen(chosen: Chosen) -> None:
 
 @cache.command("reembed")
 def reembed_command(
-    embedder: Annotated[Path | None, typer.Option(help="The new model's folder. [the settings' own]")] = None,
+    embedder: Annotated[
+        Path | None, typer.Option(help="The new model's folder (the settings' own if not given).")
+    ] = None,
 ) -> None:
     """Give every entry the new embedder's vector, beside the old one; proxies go on serving with theirs meanwhile.
 
@@ -181,9 +185,9 @@ async def _checked_room(settings: Settings, store: Store, card: EmbedderCard) ->
 @cache.command("warm")
 def warm_command(
     file: Annotated[Path, typer.Argument(help="Questions, one a line; or JSON lines of Messages requests (.zst too).")],
-    url: Annotated[str | None, typer.Option(help="The running proxy. [as the settings say]")] = None,
-    tenant: Annotated[str | None, typer.Option(help="Whose key to use. [the first]")] = None,
-    model: Annotated[str | None, typer.Option(help="Ask all of this model. [as they were asked]")] = None,
+    url: Annotated[str | None, typer.Option(help="The running proxy (as the settings say if not given).")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Whose key to use (the first if not given).")] = None,
+    model: Annotated[str | None, typer.Option(help="Ask all of this model (as they were asked if not given).")] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=256)] = 4,
     dry_run: DryRun = False,
 ) -> None:
@@ -211,7 +215,8 @@ def _tell_warmed(file: Path, warmed: Warmed, *, dry_run: bool) -> None:
     asked = "would be asked of Thinkers" if dry_run else "asked of Thinkers"
     names = {"miss": asked, "exact": "known already", "semantic": "answered by meaning", "bypass": "not to be stored"}
     told = [f"{count} {names.get(source, source)}" for source, count in warmed.by_source.most_common()]
-    typer.echo(", ".join([*told, f"{warmed.failed} failed"]))
+    if warmed.seen:
+        typer.echo(", ".join([*told, f"{warmed.failed} failed"]))
     for fault in warmed.faults:
         typer.echo(f"{file}, {fault}", err=True)
     if warmed.stopped:

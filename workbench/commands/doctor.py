@@ -20,7 +20,7 @@ COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of findings.")] = False,
-    config: Annotated[Path | None, typer.Option(help="Settings file. [workbench.toml, if there is one]")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file (workbench.toml if there is one).")] = None,
 ) -> None:
     """Look at settings, embedder, policy, store, Thinkers, proxy and CLI; exit code 1 where something fails."""
     logging.getLogger("workbench").addHandler(logging.NullHandler())  # what it would log is told here
