@@ -192,7 +192,7 @@ def test_another_embedders_entry_answers_its_own_request_only(shared: Made) -> N
     async def story() -> None:
         async with opened(shared(fingerprint="old")) as old, opened(shared(fingerprint="new")) as new:
             await old.put("t", entry("a", angle=0.0))
-            assert same(await new.get("t", digest_of("a")), replace(entry("a", angle=0.0), scope="", vector=None))
+            assert same(await new.get("t", digest_of("a")), replace(entry("a", angle=0.0), vector=None))
             assert await new.nearest("t", "s", pointing(0.0), k=4) == []
             assert len(await old.nearest("t", "s", pointing(0.0), k=4)) == 1
 

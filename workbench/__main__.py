@@ -8,8 +8,8 @@ import typer
 
 from workbench.commands.cache import cache
 from workbench.commands.claude import PassedOn, claude
-from workbench.commands.prefix import prefix
 from workbench.commands.doctor import doctor
+from workbench.commands.prefix import prefix
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="The self-host workbench.")
 cli.command(cls=PassedOn)(claude)

@@ -67,10 +67,9 @@ def encode(entry: Entry, tenant: str, keys: Keys, *, fingerprint: str, kind: Vec
 
 
 def decode(fields: Fields, *, fingerprint: str, kind: VectorFormat) -> Entry:
-    """The entry; raises `Unreadable`. With another embedder's vector alone it answers identical requests only."""
+    """The entry; raises `Unreadable`. With another embedder's vector alone it is pending: re-embedding sees to it."""
     prefix = f"v_{fingerprint[:16] or 'none'}_".encode()
     ours = [name for name in fields if name.startswith(prefix) and name.endswith(kind.encode())]
-    others = not ours and any(name.startswith(b"v_") for name in fields)
     try:
         return Entry(
             digest=fields[b"d"].decode(),
@@ -78,7 +77,7 @@ def decode(fields: Fields, *, fingerprint: str, kind: VectorFormat) -> Entry:
             model=fields[b"m"].decode(),
             created_s=float(fields[b"c"]),
             expires_s=float(fields[b"x"]),
-            scope="" if others else fields.get(b"S", b"").decode(),
+            scope=fields.get(b"S", b"").decode(),
             outer_scope=fields[b"o"].decode(),
             text=fields[b"t"].decode(),
             turns=tuple(map(str, orjson.loads(fields[b"u"]))),

@@ -163,7 +163,7 @@ while at <= #ARGV do
   local ref, scope, text, grown, vector = take(), take(), take(), take(), take()
   local found = entry(ref)
   local size, bonus = booked(ref)
-  if found and size and found.w == '1' and found.s == scope and found.t == text and tonumber(found.x) > now then
+  if found and size and not found[field] and found.s == scope and found.t == text and tonumber(found.x) > now then
     redis.call('HSET', entries .. ref, field, vector)
     redis.call('HDEL', entries .. ref, 'w')
     redis.call('ZREM', waiting .. scope, ref)
@@ -258,6 +258,18 @@ end
 return {redis.call('ZCARD', KEYS[1]), found}
 """
 """KEYS: new; ARGV: entries, first, last → how many there are, and (ref, text, expires)…, the newest first"""
+
+PAGE = """#!lua flags=no-writes
+local found = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[2], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
+local page = {}
+for i = 1, #found, 2 do
+  local fields = redis.pcall('HGETALL', ARGV[1] .. found[i])
+  if not fields.err and #fields > 0 then page[#page + 1] = fields end
+end
+local last = found[#found]
+return {#found / 2, last and string.format('%.0f', last) or '', unpack(page)}
+"""
+"""KEYS: new; ARGV: entries, after which seq, how many → how many, the last one's seq, fields and values of each"""
 
 SET_STATE = """#!lua
 local version = redis.call('HGET', KEYS[1], 'version') or ''

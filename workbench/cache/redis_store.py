@@ -21,7 +21,7 @@ from workbench.cache.redis_keys import Keys
 from workbench.cache.redis_link import Argument, RedisLink, RedisOptions, StoreRefused
 from workbench.cache.redis_news import News
 from workbench.cache.redis_rows import RedisLimits, Rows, Uses
-from workbench.cache.store import Entry, Health, Neighbour, State, StoreStats, Vector
+from workbench.cache.store import Entry, Health, Neighbour, Page, State, StoreStats, Vector
 from workbench.cache.vectors import check_vector
 from workbench.errors import StoreError, StoreUnusable
 
@@ -210,6 +210,26 @@ class RedisStore:
                     flat = await self._link.command("HGETALL", f"{keys.entries}{ref.decode()}", patient=True)
                     found += [entry] if (entry := self._entry(flat)) else []
         return found
+
+    async def scan(self, *, after: str = "", limit: int = 64) -> Page:
+        """A page of one tenant's entries, the oldest first; tenants in the order of their names."""
+        seq, _, tenant = after.partition(" ")
+        tenants = sorted(
+            name.decode() for name in await self._link.command("SMEMBERS", self._keys.tenants, patient=True)
+        )
+        rest = [name for name in tenants if name >= tenant]
+        if not rest:
+            return Page((), None)
+        first, begin = rest[0], seq if rest[0] == tenant and seq else "0"
+        keys = self._keys.of(first)
+        count, last, *rows = await self._link.script(
+            scripts.PAGE, keys=keys.books[3:4], args=[keys.entries, begin, limit], patient=True
+        )
+        alive = [entry for flat in rows if (entry := self._rows.entry(flat, kind=self._index.kind))]
+        found = tuple((first, entry) for entry in alive)
+        if int(count) == limit:
+            return Page(found, f"{last.decode()} {first}")
+        return Page(found, f"0 {rest[1]}" if len(rest) > 1 else None)
 
     async def stats(self) -> StoreStats:
         """How full it is, all tenants together; the limit is that of each."""

@@ -153,7 +153,7 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
             settings.write_timeout_s,
             frozenset(settings.batch_tenants),
         ),
-        backend_for=make,
+        backend_for=_maker(settings),
     )
 
 
