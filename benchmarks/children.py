@@ -116,7 +116,7 @@ def spawned(arguments: Sequence[str], **options: Any) -> Iterator[subprocess.Pop
     """A Python process with its stdout in a pipe; it is gone when the block ends, however it ends."""
     child: subprocess.Popen[bytes] | None = None
     try:
-        with _uninterrupted():
+        with uninterrupted():
             child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, **options)  # noqa: S603  # our own
         yield child
     finally:
@@ -125,7 +125,7 @@ def spawned(arguments: Sequence[str], **options: Any) -> Iterator[subprocess.Pop
 
 
 @contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Signals that end this process wait until the block is over, or a child that is just being made would stay."""
     late: list[int] = []
     before = {number: signal.signal(number, lambda number, _: late.append(number)) for number in ENDING}

@@ -10,6 +10,7 @@ Source of the format: OpenAI's API reference, and vLLM's, llama.cpp's and LM Stu
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import threading
 from collections import deque
@@ -18,12 +19,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmarks.stand_ins.asgi import read_body, send_whole, unless_the_client_leaves
 from benchmarks.stand_ins.ollama_script import Answer, Chooser, Refusal, Script, echo, in_turn
 from benchmarks.stand_ins.openai_chunks import Dialect, Telling, prompt_tokens
-from benchmarks.stand_ins.serving import serve_in_thread
+from benchmarks.stand_ins.serving import listen, quiet_config, serve_in_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,3 +158,18 @@ def _refusal(status: int, message: str, code: str) -> Refusal:
 def running(app: ASGIApp) -> contextlib.AbstractContextManager[str]:
     """Serve it in a thread while the block runs; yields its address, without ``/v1``."""
     return serve_in_thread(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C; the first line on stdout is ``{"port": …}``."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stand_ins.openai", description=main.__doc__)
+    parser.add_argument("--chunks", type=int, default=20, help="events a reply is cut into")
+    given = parser.parse_args(arguments)
+    with listen() as bound:
+        bound.listen(1024)  # before the port is told: a client may connect at once
+        print(orjson.dumps({"port": bound.getsockname()[1]}).decode(), flush=True)
+        uvicorn.Server(quiet_config(StandInOpenAI(echo(chunks=given.chunks)))).run(sockets=[bound])
+
+
+if __name__ == "__main__":
+    main()

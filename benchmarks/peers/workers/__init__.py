@@ -1,0 +1,1 @@
+"""What runs inside a peer's own environment: the standard library, the peer, and nothing else of the project."""
