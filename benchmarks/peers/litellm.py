@@ -26,7 +26,11 @@ def _started(environment: Environment, folder: Path, upstreams: Upstreams) -> It
     (folder / "config.yaml").write_text(json.dumps(told))  # JSON is YAML
     command = [environment.program("litellm"), "--config", str(folder / "config.yaml"), "--telemetry", "False"]
     command += ["--host", LOOPBACK, "--port", str(port)]
-    variables = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}  # else it asks the network for prices
+    variables = {
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it asks the network for prices
+        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",  # on loopback, and ours asks for no key either
+        "LITELLM_LOG": "ERROR",
+    }
     with (
         group(command, folder=folder, environment=variables) as started,
         answering(started, f"http://{LOOPBACK}:{port}", ready="/health/liveliness", model=MODEL) as running,

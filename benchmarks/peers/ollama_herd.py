@@ -1,4 +1,7 @@
-"""ollama-herd: a router with an agent beside every Ollama; no cache of replies."""
+"""ollama-herd: a router with an agent beside every Ollama; no cache of replies.
+
+While it runs it announces itself by mDNS, which no setting of it prevents.
+"""
 
 from __future__ import annotations
 

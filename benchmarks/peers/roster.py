@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.peers.cachellm import CACHELLM
 from benchmarks.peers.gptcache import GPTCACHE
 from benchmarks.peers.litellm import LITELLM
 from benchmarks.peers.ollama_herd import OLLAMA_HERD
@@ -10,4 +11,4 @@ from benchmarks.peers.peer import Peer
 from benchmarks.peers.redisvl import REDISVL
 from benchmarks.peers.smg import SMG
 
-PEERS: tuple[Peer, ...] = (OURS, GPTCACHE, REDISVL, LITELLM, SMG, OLLAMA_HERD)
+PEERS: tuple[Peer, ...] = (OURS, GPTCACHE, REDISVL, CACHELLM, LITELLM, SMG, OLLAMA_HERD)
