@@ -18,12 +18,13 @@ import orjson
 import typer
 
 from benchmarks import children
-from benchmarks.figures import put_between_marks, this_run
+from benchmarks.figures import this_run
 from benchmarks.lookups import Vectors
 from benchmarks.peers.caches import Questions, asked_of, figures, questions
 from benchmarks.peers.environments import Environment, PeerSkipped, environment, own_environment
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.proxies import QUICK, WHOLE, Effort, measured
+from benchmarks.peers.publishing import publish
 from benchmarks.peers.roster import PEERS
 from benchmarks.peers.tables import RESULTS, Row, document, markdown, save
 from workbench.cache.embedder import Embedder
@@ -90,12 +91,13 @@ def main(
         for row in _compared(chosen, Path(folder), quick=quick):
             rows.append(row)
             print(orjson.dumps(row.told(run)).decode(), flush=True)
-    found = document(rows, run)
+    asked = " ".join([*(["--quick"] if quick else []), *(f"--only {name}" for name in only or ())])
+    found = document(rows, run, command=f"python -m benchmarks.peers {asked}".strip())
     print(markdown(found))
     if target := out or (None if quick or only else RESULTS):
         save(found, target)
-        if target == RESULTS:
-            put_between_marks("peers", markdown(found))
+        if target.resolve() == RESULTS and not publish(found):
+            print("README.md has no <!-- peers --> block to fill", file=sys.stderr)
 
 
 if __name__ == "__main__":

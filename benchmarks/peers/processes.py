@@ -19,6 +19,8 @@ from benchmarks.peers.environments import PeerSkipped
 from benchmarks.stand_ins.serving import listen
 
 LOG_LINES = 20
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""Threads of a matrix product get in each other's way on two cores: all are measured with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,12 @@ def group(command: Sequence[str], *, folder: Path, environment: Mapping[str, str
     """Run a program with `folder` as its home, none of the user's settings and no way out but loopback."""
     folder.mkdir(parents=True, exist_ok=True)
     known = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-    given = known | {"HOME": str(folder), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"} | dict(environment or {})
+    given = (
+        known
+        | {"HOME": str(folder), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
+        | ONE_THREAD
+        | dict(environment or {})
+    )
     process: subprocess.Popen[bytes] | None = None
     with (folder / "out").open("wb") as out, (folder / "log").open("wb") as log:
         try:

@@ -14,7 +14,7 @@ from benchmarks.figures import ROOT, Figure
 RESULTS = ROOT / "benchmarks" / "results" / "peers.json"
 
 Document = dict[str, Any]
-"""The results file: `rows`, one a figure or a reason to skip, and `packages`, what stood beside each peer."""
+"""The results file: `command`, `rows`, one a figure or a reason to skip, and `packages`, what stood beside a peer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,10 @@ PROXIES = (
 )
 
 
-def document(rows: Sequence[Row], run: dict[str, Any]) -> Document:
-    """Everything that a run found."""
+def document(rows: Sequence[Row], run: dict[str, Any], *, command: str) -> Document:
+    """Everything that a run found, and how it was started."""
     return {
+        "command": command,
         "rows": [row.told(run) for row in rows],
         "packages": {row.peer: row.packages for row in rows if row.packages},
     }
@@ -90,7 +91,9 @@ def markdown(found: Document, *, figure: str = "") -> str:
     picture = [f"![What each peer serves and adds]({figure})"] if figure else []
     run = rows[0]
     machine = f"{run['machine']['cores']} cores of {run['machine']['cpu']}, Python {run['python']}"
-    last = f"`python -m benchmarks.peers` on {machine}, {run['date']}, commit {run['commit']}."
+    last = f"`{found['command']}` on {machine}, {run['date']}, commit {run['commit']}."
+    if "--quick" in found["command"]:
+        last += " Few questions of each kind: it shows that all of them run, not how they compare."
     return "\n\n".join(filter(None, [*parts, *picture, "\n".join(skipped + failed), last]))
 
 

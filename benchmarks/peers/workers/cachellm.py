@@ -47,12 +47,12 @@ class Peer:
     def __init__(self, job: Job) -> None:
         # It embeds some texts in a form of its own: what is asked or stored at the moment is meant.
         self._vectors = {text: np.array(vector, np.float32) for text, vector in job.vectors.items()}
-        self._runner = asyncio.Runner()
+        self._loop = asyncio.new_event_loop()
         self._current = ""
 
     def clear(self) -> None:
         """Begin anew."""
-        self._runner.run(self._open())
+        self._loop.run_until_complete(self._open())
 
     async def _open(self) -> None:
         settings = Settings(backend="memory")
@@ -69,7 +69,7 @@ class Peer:
 
     def put(self, question: str) -> None:
         """Store it, as its proxy does after a miss."""
-        self._runner.run(self._store(question))
+        self._loop.run_until_complete(self._store(question))
 
     async def _store(self, question: str) -> None:
         lookup, request = await self._lookup(question), _request(question)
@@ -80,11 +80,11 @@ class Peer:
 
     def get(self, question: str) -> bool:
         """Whether it serves."""
-        return bool(self._runner.run(self._lookup(question)).served_from_cache)
+        return bool(self._loop.run_until_complete(self._lookup(question)).served_from_cache)
 
     def score(self, question: str) -> float | None:
         """The nearest's similarity; None where its rules keep it from looking."""
-        found = self._runner.run(self._lookup(question))
+        found = self._loop.run_until_complete(self._lookup(question))
         return float(found.similarity) if found.neighbours or found.served_from_cache else None
 
     async def _lookup(self, question: str) -> Any:

@@ -53,7 +53,7 @@ class Peer:
         self._verifier = Verifier(verifier_folder(Path(job.options["models"])))
         self._verifying = VerifyingService(self._verifier)
         self._policy = load_policy()
-        self._runner = asyncio.Runner()
+        self._loop = asyncio.new_event_loop()
         self._folder = job.folder
         self._store: SqliteStore | None = None
         self._made = 0
@@ -61,7 +61,7 @@ class Peer:
 
     def clear(self) -> None:
         """Begin anew."""
-        self._runner.run(self._open())
+        self._loop.run_until_complete(self._open())
 
     async def _open(self) -> None:
         if self._store:
@@ -82,13 +82,13 @@ class Peer:
     def put(self, question: str) -> None:
         """Store it."""
         self._stored = question
-        self._runner.run(
+        self._loop.run_until_complete(
             self._cache.insert(DEFAULT_TENANT, _question(question), b"an answer", model="m", by_meaning=True)
         )
 
     def get(self, question: str) -> bool:
         """Whether it serves."""
-        return isinstance(self._runner.run(self._cache.lookup(DEFAULT_TENANT, _question(question))), Hit)
+        return isinstance(self._loop.run_until_complete(self._cache.lookup(DEFAULT_TENANT, _question(question))), Hit)
 
     def score(self, question: str) -> float | None:
         """The last stage's logit against what was stored last."""
