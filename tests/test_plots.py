@@ -10,6 +10,7 @@ import pytest
 from benchmarks.audit_plots import falsely_closed, shadow_opens, wrongs_until_closed
 from benchmarks.judging import Point, SlotCount
 from benchmarks.lookups import STAGES, Stage
+from benchmarks.peers.plots import served_and_added
 from benchmarks.plots import Picture, budget_curves, distributions, rate_curves, traps_through
 from benchmarks.sliding import SERVERS, explore_budgets
 from benchmarks.watching import hit_rate, rate_interval
@@ -89,3 +90,11 @@ def test_the_hit_rate_draws_of_nothing_and_of_much_and_says_when_it_is_little() 
 def test_a_rates_interval_is_wilsons() -> None:
     assert rate_interval(0, 0) == (0, 1)
     assert rate_interval(39, 64) == pytest.approx((0.4869, 0.7195), abs=1e-3)
+
+
+def test_peers_draw_with_and_without_hits() -> None:
+    values = {"near_default": 77.0, "trap_default": 2.0, "hit_p50": 0.5, "miss_added_total": 2.0}
+    rows = [{"peer": "ours", "name": name, "value": value} for name, value in values.items()]
+    rows += [{"peer": "a router", "name": "miss_added_total", "value": -0.1}, {"peer": "a third", "skipped": "why"}]
+    check(served_and_added({"rows": rows}))
+    check(served_and_added({"rows": rows[-1:]}))

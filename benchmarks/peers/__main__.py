@@ -67,8 +67,11 @@ def _proxy(peer: Peer, made: Environment, folder: Path, effort: Effort) -> Itera
     try:
         for figure in measured(peer.proxy, made, effort, folder=folder / f"{_slug(peer)}-proxy"):
             yield Row(peer.name, made.version_of(peer.requirements), figure, made.packages)
-    except (PeerSkipped, children.ChildFailed) as reason:
+    except PeerSkipped as reason:
         yield Row(peer.name, packages=made.packages, skipped=f"as a proxy: {reason}")
+    except children.ChildFailed as error:
+        print(error, file=sys.stderr)  # it holds a log, which no results file should
+        yield Row(peer.name, packages=made.packages, skipped="as a proxy: our upstream or load client failed")
 
 
 def _slug(peer: Peer) -> str:

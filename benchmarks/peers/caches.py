@@ -67,7 +67,9 @@ def questions(vectors: Vectors, *, families: int, asked: int) -> Questions:
     return Questions(pairs, stored, timed, texts, vectors.matrix(texts))
 
 
-def asked_of(peer: CachePeer, environment: Environment, asked: Questions, *, folder: Path) -> Told:
+def asked_of(
+    peer: CachePeer, environment: Environment, asked: Questions, *, folder: Path, limit_s: float = WORK_LIMIT_S
+) -> Told:
     """Let the peer's worker answer; raises `PeerSkipped`."""
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -75,7 +77,7 @@ def asked_of(peer: CachePeer, environment: Environment, asked: Questions, *, fol
         _write_job(folder, asked, dict(options))
         command = [str(environment.python), "-m", peer.worker, str(folder)]
         worker = stack.enter_context(group(command, folder=folder, environment={"PYTHONPATH": str(ROOT)}))
-        out = worker.wait(limit_s=WORK_LIMIT_S)
+        out = worker.wait(limit_s=limit_s)
     return told(out, pairs=len(asked.pairs))
 
 

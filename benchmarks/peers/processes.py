@@ -77,27 +77,29 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def group(command: Sequence[str], *, folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Group]:
-    """Run a program with `folder` as its home, none of the user's settings and no way out but loopback."""
+    """Run a program with `folder` as its home and none of the user's settings; raises `PeerSkipped`."""
     folder.mkdir(parents=True, exist_ok=True)
     known = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-    given = (
-        known
-        | {"HOME": str(folder), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
-        | ONE_THREAD
-        | dict(environment or {})
-    )
+    homes = {"HOME": str(folder), "TMPDIR": str(folder)}
     process: subprocess.Popen[bytes] | None = None
+    try:
+        with uninterrupted():
+            process = _started(command, folder, known | homes | ONE_THREAD | dict(environment or {}))
+        yield Group(process, folder)
+    finally:
+        if process:
+            _end(process)
+
+
+def _started(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     with (folder / "out").open("wb") as out, (folder / "log").open("wb") as log:
         try:
-            with uninterrupted():
-                process = subprocess.Popen(  # noqa: S603  # a peer's
-                    command, cwd=folder, env=given, stdin=subprocess.DEVNULL, stdout=out, stderr=log,
-                    start_new_session=True,
-                )  # fmt: skip
-            yield Group(process, folder)
-        finally:
-            if process:
-                _end(process)
+            return subprocess.Popen(  # noqa: S603  # a peer's
+                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise PeerSkipped(f"could not be started ({error.strerror})") from None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
