@@ -199,6 +199,19 @@ def test_another_embedders_entry_answers_its_own_request_only(shared: Made) -> N
     asyncio.run(story())
 
 
+def test_a_new_embedder_gets_its_vectors_while_the_old_one_is_searched(shared: Made) -> None:
+    async def story() -> None:
+        async with opened(shared(fingerprint="old")) as old, opened(shared(fingerprint="new")) as new:
+            await old.put("t", entry("a", text="a", angle=0.0))
+            (page,) = (await new.scan()).found
+            assert page[1].pending
+            await new.add_vectors("t", [(page[1], pointing(0.5))])
+            assert len(await new.nearest("t", "s", pointing(0.5), k=4)) == 1
+            assert len(await old.nearest("t", "s", pointing(0.0), k=4)) == 1
+
+    asyncio.run(story())
+
+
 def test_float16_keeps_a_cosine_to_three_digits(shared: Made) -> None:
     async def story() -> None:
         rows = np.random.default_rng(7).normal(size=(40, 384)).astype(np.float32)
