@@ -188,25 +188,12 @@ def test_names_tell_nothing_and_differ_with_the_secret(shared: Made) -> None:
     asyncio.run(story())
 
 
-def test_another_embedders_entry_answers_its_own_request_only(shared: Made) -> None:
+def test_another_embedders_entry_answers_its_own_request_and_waits_for_ours(shared: Made) -> None:
     async def story() -> None:
         async with opened(shared(fingerprint="old")) as old, opened(shared(fingerprint="new")) as new:
             await old.put("t", entry("a", angle=0.0))
             assert same(await new.get("t", digest_of("a")), replace(entry("a", angle=0.0), vector=None))
             assert await new.nearest("t", "s", pointing(0.0), k=4) == []
-            assert len(await old.nearest("t", "s", pointing(0.0), k=4)) == 1
-
-    asyncio.run(story())
-
-
-def test_a_new_embedder_gets_its_vectors_while_the_old_one_is_searched(shared: Made) -> None:
-    async def story() -> None:
-        async with opened(shared(fingerprint="old")) as old, opened(shared(fingerprint="new")) as new:
-            await old.put("t", entry("a", text="a", angle=0.0))
-            (page,) = (await new.scan()).found
-            assert page[1].pending
-            await new.add_vectors("t", [(page[1], pointing(0.5))])
-            assert len(await new.nearest("t", "s", pointing(0.5), k=4)) == 1
             assert len(await old.nearest("t", "s", pointing(0.0), k=4)) == 1
 
     asyncio.run(story())

@@ -21,7 +21,7 @@ from workbench.errors import UnreadableFile
 
 SPACE = Space(fingerprint="mini", dimension=2, key_version=1)
 
-FIRST = entry("a", text="Wie geht's?", angle=0.5)
+FIRST = replace(entry("a", text="Wie geht's?", angle=0.5), tokens=7)
 SOME: tuple[tuple[str, Entry], ...] = (
     ("t", FIRST),
     ("t", waiting("b", text="pending", ttl_s=50)),
@@ -84,6 +84,11 @@ def test_what_is_exported_from_one_store_is_whole_in_another(tmp_path: Path, sou
             assert (await store.stats()).entries == 4
 
     asyncio.run(story())
+
+
+def test_what_an_entry_saves_is_told_along(tmp_path: Path) -> None:
+    _, first, *_ = lines_of(exported(tmp_path))
+    assert orjson.loads(first)["tokens"] == 7
 
 
 def test_only_one_tenants_entries_and_into_another(tmp_path: Path) -> None:

@@ -33,7 +33,12 @@ class Unreadable(ValueError):
 
 def vector_field(fingerprint: str, dimension: int, kind: VectorFormat) -> str:
     """Which field holds the vectors of an embedder: another one's are never read, and both may live on one entry."""
-    return f"v_{fingerprint[:16] or 'none'}_{dimension}_{kind}"
+    return f"{vector_prefix(fingerprint)}{dimension}_{kind}"
+
+
+def vector_prefix(fingerprint: str) -> str:
+    """What the names of all fields with this embedder's vectors begin with."""
+    return f"v_{fingerprint[:16] or 'none'}_"
 
 
 def blob_of(vector: Vector, kind: VectorFormat) -> bytes:
@@ -67,8 +72,8 @@ def encode(entry: Entry, tenant: str, keys: Keys, *, fingerprint: str, kind: Vec
 
 
 def decode(fields: Fields, *, fingerprint: str, kind: VectorFormat) -> Entry:
-    """The entry; raises `Unreadable`. With another embedder's vector alone it is pending: re-embedding sees to it."""
-    prefix = f"v_{fingerprint[:16] or 'none'}_".encode()
+    """The entry; raises `Unreadable`. What only another embedder has read is pending."""
+    prefix = vector_prefix(fingerprint).encode()
     ours = [name for name in fields if name.startswith(prefix) and name.endswith(kind.encode())]
     try:
         return Entry(

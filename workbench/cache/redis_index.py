@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.cache.redis_codec import FIELDS, VectorFormat, blob_of, vector_field
+from workbench.cache.redis_codec import FIELDS, VectorFormat, blob_of, vector_field, vector_prefix
 from workbench.cache.redis_keys import Keys
 from workbench.cache.redis_link import RedisLink, StoreRefused
 from workbench.cache.store import Vector
@@ -75,6 +75,11 @@ class VectorIndexes:
         """The server may have lost them, or may be building them: look again before the next use."""
         self._ready.clear()
         self._not_before_s = float("-inf")
+
+    @property
+    def ours(self) -> str:
+        """What the names of all fields with this embedder's vectors begin with."""
+        return vector_prefix(self._fingerprint)
 
     def field(self, dimension: int) -> str:
         """Where a hash holds vectors of this dimension."""

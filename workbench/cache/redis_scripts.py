@@ -158,12 +158,21 @@ ADD_VECTORS = (
     _WRITES
     + """
 touch_all(tonumber(take()))
-local field = take()
+local field, ours = take(), take()
+
+local function is_read(found)  -- by this embedder
+  for name in pairs(found) do
+    if string.sub(name, 1, #ours) == ours then return true end
+  end
+  return false
+end
+
 while at <= #ARGV do
   local ref, scope, text, grown, vector = take(), take(), take(), take(), take()
   local found = entry(ref)
   local size, bonus = booked(ref)
-  if found and size and not found[field] and found.s == scope and found.t == text and tonumber(found.x) > now then
+  if found and size and text ~= '' and found.s == scope and found.t == text and tonumber(found.x) > now
+    and not is_read(found) then
     redis.call('HSET', entries .. ref, field, vector)
     redis.call('HDEL', entries .. ref, 'w')
     redis.call('ZREM', waiting .. scope, ref)
@@ -175,7 +184,7 @@ make_room('', limit)
 return {tell()}
 """
 )
-"""count, touched refs…, field, (ref, scope, text, grown bytes, vector)… → told"""
+"""count, touched refs…, field, its beginning, (ref, scope, text, grown bytes, vector)… → told"""
 
 PENDING = (
     _REMOVES
@@ -260,16 +269,16 @@ return {redis.call('ZCARD', KEYS[1]), found}
 """KEYS: new; ARGV: entries, first, last → how many there are, and (ref, text, expires)…, the newest first"""
 
 PAGE = """#!lua flags=no-writes
-local found = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[2], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
-local page = {}
-for i = 1, #found, 2 do
-  local fields = redis.pcall('HGETALL', ARGV[1] .. found[i])
-  if not fields.err and #fields > 0 then page[#page + 1] = fields end
+local found, last = {}, ''
+local refs = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[2], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
+for i = 1, #refs, 2 do
+  local fields = redis.pcall('HGETALL', ARGV[1] .. refs[i])
+  if not fields.err and #fields > 0 then found[#found + 1] = fields end
+  last = string.format('%.0f', refs[i + 1])
 end
-local last = found[#found]
-return {#found / 2, last and string.format('%.0f', last) or '', unpack(page)}
+return {#refs / 2, last, found}
 """
-"""KEYS: new; ARGV: entries, after which seq, how many → how many, the last one's seq, fields and values of each"""
+"""KEYS: new; ARGV: entries, the least seq, limit → how many there were, the last seq, fields and values of each"""
 
 SET_STATE = """#!lua
 local version = redis.call('HGET', KEYS[1], 'version') or ''

@@ -40,7 +40,7 @@ class RedisStore:
     """A `Store` that many processes share, each tenant on a slot of its own.
 
     The least recently used make room, later the more tokens they save. `fingerprint` names the embedder: another
-    one's vectors are never searched, and their entries answer identical requests only. Vectors are kept as `vectors`
+    one's vectors stay beside its own and are never searched. Vectors are kept as `vectors`
     says, as float32 where the server knows no float16. `secret` keys all names.
     """
 
@@ -157,7 +157,7 @@ class RedisStore:
         for dimension in {vector.size for _, vector in found}:
             await self._index.make(dimension)
             touched = self._uses.take(tenant)
-            args: list[Argument] = [len(touched), *touched, self._index.field(dimension)]
+            args: list[Argument] = [len(touched), *touched, self._index.field(dimension), self._index.ours]
             for entry, vector in found:
                 if vector.size == dimension:
                     ref, name = self._keys.ref(tenant, entry.digest), self._keys.scope(tenant, entry.scope)
@@ -212,24 +212,21 @@ class RedisStore:
         return found
 
     async def scan(self, *, after: str = "", limit: int = 64) -> Page:
-        """A page of one tenant's entries, the oldest first; tenants in the order of their names."""
-        seq, _, tenant = after.partition(" ")
-        tenants = sorted(
-            name.decode() for name in await self._link.command("SMEMBERS", self._keys.tenants, patient=True)
-        )
-        rest = [name for name in tenants if name >= tenant]
-        if not rest:
+        """A page of one tenant's entries in the order of their coming; `after` is the last one's number and tenant."""
+        last, _, current = after.partition(" ")
+        told = await self._link.command("SMEMBERS", self._keys.tenants, patient=True)
+        tenants = sorted(name for raw in told if (name := raw.decode()) >= current)
+        if not tenants:
             return Page((), None)
-        first, begin = rest[0], seq if rest[0] == tenant and seq else "0"
-        keys = self._keys.of(first)
-        count, last, *rows = await self._link.script(
-            scripts.PAGE, keys=keys.books[3:4], args=[keys.entries, begin, limit], patient=True
-        )
-        alive = [entry for flat in rows if (entry := self._rows.entry(flat, kind=self._index.kind))]
-        found = tuple((first, entry) for entry in alive)
-        if int(count) == limit:
-            return Page(found, f"{last.decode()} {first}")
-        return Page(found, f"0 {rest[1]}" if len(rest) > 1 else None)
+        tenant, *rest = tenants
+        keys = self._keys.of(tenant)
+        least = f"({last}" if last and tenant == current else "-inf"
+        args: list[Argument] = [keys.entries, least, limit]
+        count, last_seq, rows = await self._link.script(scripts.PAGE, keys=keys.books[3:4], args=args, patient=True)
+        found = [(tenant, entry) for row in rows if (entry := self._entry(row))]
+        if count == limit:
+            return Page(tuple(found), f"{last_seq.decode()} {tenant}")
+        return Page(tuple(found), f" {rest[0]}" if rest else None)
 
     async def stats(self) -> StoreStats:
         """How full it is, all tenants together; the limit is that of each."""

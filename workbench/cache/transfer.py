@@ -113,6 +113,7 @@ class Line(BaseModel):
     outer_scope: Name = ""
     text: str = ""
     turns: tuple[str, ...] = ()
+    tokens: NonNegativeInt = 0
     vector: Blob | None = None
     payload: Blob
 
@@ -144,6 +145,7 @@ def _line(tenant: str, entry: Entry) -> bytes:
         "outer_scope": entry.outer_scope,
         "text": entry.text,
         "turns": entry.turns,
+        "tokens": entry.tokens,
         "vector": vector,
         "payload": base64.b64encode(entry.payload).decode(),
     }

@@ -31,6 +31,9 @@ from workbench.settings import Settings, load
 
 T = TypeVar("T")
 
+PATIENT_S = 10.0
+"""How long a store may take to answer: nobody's request waits for it."""
+
 DAY_S = 24 * 3600.0
 cache = typer.Typer(no_args_is_help=True, help="Move, warm, purge and re-embed what is stored, while proxies serve.")
 
@@ -247,6 +250,7 @@ async def _opened(settings: Settings, *, fingerprint: str) -> AsyncIterator[Stor
         raise ConfigurationError(
             "the store is memory: it is the proxy's own and nobody else reaches it; use sqlite:///path"
         )
+    settings = settings.model_copy(update={"store_lost_s": PATIENT_S})
     store = store_for(settings, fingerprint=fingerprint)
     await store.open()
     try:

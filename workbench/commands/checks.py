@@ -127,7 +127,7 @@ async def _store(settings: Settings) -> list[Finding]:
             warn("store", "memory: all is forgotten when the proxy ends", "WORKBENCH_STORE=sqlite:///path keeps it")
         ]
     if scheme in ("redis", "rediss"):
-        return await redis_doctor.examine(settings.store)
+        return await redis_doctor.examine(settings.store, ca=settings.store_ca)
     if scheme != "sqlite" or not rest.startswith("///") or rest == "///":
         return [
             fail("store", f"{settings.store!r} makes no sense", "write sqlite:///path, redis://host:port or memory:")
