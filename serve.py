@@ -44,6 +44,9 @@ def serve(
         Path | None, typer.Option(help="The policy.json that decides on semantic hits. [built in]")
     ] = None,
     semantic: Annotated[Semantic | None, typer.Option(help="Match questions by meaning. [on]")] = None,
+    fleet: Annotated[
+        Path | None, typer.Option(help="Rent Thinkers on vast.ai as this file says, within its budget. [rent nothing]")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file. [workbench.toml, if there is one]")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [warning]")] = None,
 ) -> None:
@@ -55,7 +58,7 @@ def serve(
     def read() -> Settings:
         return load(
             config=config, host=host, port=port, store=store, thinkers=thinker or None, policy=policy,
-            semantic=semantic, log_level=log_level,
+            semantic=semantic, fleet=fleet, log_level=log_level,
         )  # fmt: skip
 
     try:

@@ -156,7 +156,7 @@ ROUTES = """
     POST /api/entries/{}/wrong  POST /api/explain  GET /api/thinkers
     POST /api/thinkers  DELETE /api/thinkers/{}  POST /api/thinkers/{}/pull
 """
-FLAGS = ("--host", "--port", "--store", "--thinker", "--policy", "--semantic", "--config")
+FLAGS = ("--host", "--port", "--store", "--thinker", "--policy", "--semantic", "--fleet", "--config")
 
 
 def test_the_routes_that_outsiders_rely_on_are_served() -> None:

@@ -9,6 +9,7 @@ import typer
 from workbench.commands.cache import cache
 from workbench.commands.claude import PassedOn, claude
 from workbench.commands.doctor import doctor
+from workbench.commands.fleet import fleet
 from workbench.commands.prefix import prefix
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="The self-host workbench.")
@@ -16,6 +17,7 @@ cli.command(cls=PassedOn)(claude)
 cli.command()(prefix)
 cli.add_typer(cache, name="cache")
 cli.command()(doctor)
+cli.add_typer(fleet, name="fleet")
 
 
 @cli.callback()

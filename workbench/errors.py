@@ -25,7 +25,10 @@
     │   ├── MarketRefused         the request makes no sense to the market: the same one would fail again
     │   ├── MarketUnavailable     it cannot be reached or failed, and nothing was rented: later
     │   ├── CreateUnknown         a create may or may not have rented a machine: look for its label, never repeat
-    │   └── LedgerError           the ledger does not fit what it is told, or its file failed: rent nothing
+    │   ├── LedgerError           the ledger does not fit what it is told, or its file failed: rent nothing
+    │   ├── LeaseLost             another controller took the fleet over: this one must do nothing more
+    │   └── TunnelError           no SSH connection to a rented machine: another try may succeed
+    │       └── HostKeyChanged    another machine answers at its address: never trusted
     ├── StoreError                the store failed: the cache is bypassed, the request is not
     └── EmbeddingError            the embedder failed: likewise
 
@@ -158,6 +161,24 @@ class CreateUnknown(FleetError):
 
 class LedgerError(FleetError):
     """The ledger's file failed, or what it is told contradicts what it knows."""
+
+
+class LeaseLost(FleetError):
+    """Another controller has taken the fleet over; this one must change nothing more."""
+
+
+class TunnelError(FleetError):
+    """There is no SSH connection to a rented machine, or it broke; another try may succeed."""
+
+
+class HostKeyChanged(TunnelError):
+    """The server at `address` shows another host key than this machine did before."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"{address}: the SSH host key is not the one this machine showed before, so it was refused: another "
+            "machine answers at its address. Nothing was sent to it; a node that stays so is replaced"
+        )
 
 
 class StoreError(WorkbenchError):

@@ -52,6 +52,20 @@ def _default_store() -> str:
     return os.environ.get("REDIS_URL") or f"sqlite:///{data_folder() / 'cache.sqlite'}"
 
 
+def _vast_key() -> str:
+    """The key of vast.ai's own programs: their variable, else their files; empty when there is none."""
+    if given := os.environ.get("VAST_API_KEY"):
+        return given
+    folder = os.environ.get("XDG_CONFIG_HOME")
+    config = Path(folder) if folder else Path.home() / ".config"
+    for path in (config / "vastai" / "vast_api_key", Path.home() / ".vast_api_key"):
+        try:
+            return path.read_text().strip()
+        except OSError:
+            continue
+    return ""
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Times in seconds, sizes in bytes."""
 
@@ -115,6 +129,10 @@ class Settings(BaseSettings):
     num_ctx: Annotated[int, Field(ge=512)] = 32_768
     keep_alive: str = "30m"
     ollama_host: str = Field(default_factory=lambda: os.environ.get("OLLAMA_HOST", ""))
+
+    fleet: Path | None = None
+    vast_url: str = "https://console.vast.ai"
+    vast_api_key: SecretStr = Field(default_factory=lambda: SecretStr(_vast_key()))
 
     recent_exchanges: Annotated[int, Field(ge=0)] = 1000
     log_level: Literal["debug", "info", "warning", "error"] = "warning"

@@ -36,6 +36,8 @@ from workbench.cache.store import Store
 from workbench.cache.verifier import Verifier, VerifyingService
 from workbench.cache.verifier_folder import verifier_folder
 from workbench.errors import ConfigurationError, Forbidden, InvalidRequest, WorkbenchError
+from workbench.fleet.fleet_file import load_terms
+from workbench.fleet.opening import Site, open_fleet
 from workbench.proxy import admin, routes, thinkers
 from workbench.proxy.asker import Asker
 from workbench.proxy.auditing import Auditor, Audits, embedding_judge
@@ -45,6 +47,7 @@ from workbench.proxy.exchange import Exchanger
 from workbench.proxy.flight import Flights
 from workbench.proxy.recording import Recorder
 from workbench.proxy.reloading import Reloader, Watched
+from workbench.proxy.rented import PoolMembers, controlled, load_of
 from workbench.proxy.services import Limits, Services, request_id
 from workbench.proxy.sse import new_id
 from workbench.proxy.telemetry import Telemetry
@@ -123,6 +126,11 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
     )
     recorder = await _recorder(settings, embedding, stack) if settings.record else None
     telemetry = Telemetry(keep=settings.recent_exchanges, on_record=recorder.take if recorder else None)
+    if settings.fleet:
+        members, load = PoolMembers(pool, _maker(settings)), load_of(pool, telemetry)
+        terms = load_terms(settings.fleet)
+        fleet = await stack.enter_async_context(open_fleet(terms, site_of(settings), store, members=members, load=load))
+        await stack.enter_async_context(controlled(fleet))
     auditor = None
     if audits:
         asker = Asker(pool, idle_s=settings.audit_idle_s, patience_s=settings.audit_patience_s)
@@ -208,6 +216,11 @@ def _verifying(settings: Settings, policy: Policy) -> tuple[VerifyingService | N
     return VerifyingService(verifier), policy
 
 
+def site_of(settings: Settings) -> Site:
+    """Where the fleet's market is, and its files."""
+    return Site(settings.vast_api_key, settings.vast_url, data_folder() / "fleet")
+
+
 def store_for(settings: Settings, *, fingerprint: str) -> Store:
     """The store of the settings, not yet open; raises `ConfigurationError`."""
     scheme, _, rest = settings.store.partition(":")
@@ -235,9 +248,10 @@ def _redis_store(settings: Settings, *, fingerprint: str) -> RedisStore:
 
 
 async def backends_for(settings: Settings) -> list[Backend]:
-    """The Thinkers of the settings, not yet open; with none given, what can be found on this machine."""
+    """The Thinkers of the settings, not yet open; with none and no fleet given, what is found on this machine."""
     make = _maker(settings)
-    return [make(url) for url in settings.thinkers or [await _discover(settings.ollama_host)]]
+    known = settings.thinkers or ([] if settings.fleet else [await _discover(settings.ollama_host)])
+    return [make(url) for url in known]
 
 
 def _maker(settings: Settings) -> Callable[[str], Backend]:

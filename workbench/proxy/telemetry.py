@@ -117,6 +117,7 @@ class Telemetry:
         self._usage = {source: Usage() for source in ("thinkers", "memory", "shared", "audit")}
         self._audit: Counter[str] = Counter()
         self._since_s = time.time()
+        self.last_work_s: float | None = None  # by time.monotonic(), when memory last did not answer
         self._registry = CollectorRegistry()
         self._requests = Total("workbench_requests", "Requests.", ["outcome", "status"], registry=self._registry)
         self._seconds = Histogram(
@@ -163,6 +164,8 @@ class Telemetry:
         exchange.content = None
         outcome = exchange.outcome or "refused"
         self._recent.append(exchange)
+        if outcome not in ("exact", "semantic"):
+            self.last_work_s = time.monotonic()
         self._outcomes[outcome] += 1
         self._reasons[f"{outcome}: {exchange.reason}" if exchange.reason else outcome] += 1
         self._count_tokens(exchange)

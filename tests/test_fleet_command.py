@@ -1,0 +1,106 @@
+"""`python -m workbench fleet` against the stand-in market, and the proxy that follows what it rented."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from benchmarks.stand_ins.vast import StandInVast, running
+from benchmarks.stand_ins.vast_ssh import SshHosting
+from tests.proxying import body, post, proxy
+from workbench.__main__ import cli
+
+FILE = """
+price_cap_usd_per_h = 0.60
+[limits]
+starting_poll_s = 0.05
+poll_s = 0.2
+notice_s = 0
+"""
+
+
+class Desk:
+    """A terminal with a market of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stand_in = StandInVast(hosting=SshHosting(), gaps_s={})
+        self.file = folder / "fleet.toml"
+        self.file.write_text(FILE)
+        self.store = f"sqlite:///{folder / 'cache.sqlite'}"
+
+    def run(self, *words: str, input: str = "") -> Result:
+        return CliRunner().invoke(cli, ["fleet", *words, "--file", str(self.file)], input=input)
+
+    def json(self, *words: str) -> Any:
+        result = self.run(*words, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("WORKBENCH_STORE", desk.store)
+    monkeypatch.setenv("VAST_API_KEY", desk.stand_in.key)
+    with running(desk.stand_in) as url:
+        monkeypatch.setenv("WORKBENCH_VAST_URL", url)
+        yield desk
+
+
+def test_dry_run_shows_machines_and_price_and_rents_nothing(desk: Desk) -> None:
+    planned = desk.json("up", "-n", "2", "--dry-run")
+    assert [machine["mode"] for machine in planned["machines"]] == ["on-demand", "on-demand"]
+    assert float(planned["usd_per_h"]) == pytest.approx(
+        sum(float(each["usd_per_h"]) for each in planned["machines"]), abs=0.001
+    )
+    assert planned["budget"] == "$2/hour, $10/day, $50/in all"
+    assert desk.stand_in.market.instances == {}
+    assert "2 of 2 machines" in desk.run("up", "-n", "2", "--dry-run").output
+
+
+def test_a_refusal_to_confirm_rents_nothing(desk: Desk) -> None:
+    result = desk.run("up", "-n", "1", input="n\n")
+    assert result.exit_code == 1
+    assert desk.stand_in.market.instances == {}
+
+
+def test_machines_are_rented_followed_by_the_proxy_and_returned(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(desk.json("up", "-n", "2", "--keep", "--yes")["nodes"]) == 2
+    with proxy(desk.folder, thinkers=[], fleet=desk.file, store=desk.store) as address:
+        replies = [post(address, body(f"Question {i}?", max_tokens=64)) for i in range(2)]
+        assert [reply.status_code for reply in replies] == [200, 200]
+        assert "127.0.0.1" in replies[0].headers["x-thinker"]
+    assert [node["state"] for node in desk.json("status")["nodes"]] == ["ready", "ready"]
+    assert desk.json("sweep", "--yes")["orphans"] == []
+    assert desk.json("down", "--yes")["nodes"] == []
+    assert desk.stand_in.market.live() == []
+    cost = desk.json("cost")
+    assert len(cost["instances"]) == 2
+    assert abs(float(cost["difference_usd"])) < 0.01
+
+
+def test_bad_input_is_one_clear_line(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, told in (
+        ("prise_cap_usd_per_h = 1", "there is no key prise_cap_usd_per_h; did you mean price_cap_usd_per_h?"),
+        ("[filters.gpu_rum]\ngte = 1", "gpu_rum"),
+        ("disk_gb = 20", "qwen3-coder:30b is 19 GB and needs a disk of at least 29 GB"),
+        ('model = "nobody-knows:7b"', "Set model_gb to its size"),
+        ("[nodes]\nleast = 3\nmost = 1", "expected 0 ≤ least ≤ most"),
+        ("= what", "fleet file"),
+    ):
+        desk.file.write_text(text)
+        result = desk.run("offers")
+        assert result.exit_code == 2, result.output
+        assert told in result.output
+    desk.file.write_text(FILE)
+    monkeypatch.setenv("VAST_API_KEY", "wrong")
+    assert "VAST_API_KEY" in desk.run("offers").output
+    monkeypatch.setenv("WORKBENCH_STORE", "memory:")
+    assert "ends with this command" in desk.run("status").output

@@ -1,0 +1,57 @@
+"""Keeping the ledger in step with what is seen."""
+
+from __future__ import annotations
+
+import logging
+
+from workbench.errors import LedgerError
+from workbench.fleet.costing import Phase
+from workbench.fleet.ledger import Ledger
+from workbench.fleet.market import Instance
+from workbench.fleet.nodes import Node
+from workbench.fleet.proving import Reach, seen
+from workbench.fleet.terms import Terms
+
+log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Writes down what each look at an instance means for its cost."""
+
+    def __init__(self, ledger: Ledger, reach: Reach) -> None:
+        self._ledger = ledger
+        self._reach = reach
+
+    async def found(self, node: Node, instance: Instance, terms: Terms, *, now_s: float) -> Node:
+        """The node after a look at its instance; the ledger knows that it is rented, what it costs and what it does."""
+        if node.state == "renting":
+            node = node.to("booting", now_s=now_s).at("provision", now_s=now_s)
+        after = seen(node, instance, terms=terms, now_s=now_s)
+        try:
+            await self._ledger.rented(node.label, instance_id=instance.id, rates=instance.rates)
+            await self._ledger.observe(node.label, phase=self._phase(after), gpu_billed=instance.is_running)
+            if instance.down_bytes is not None or instance.up_bytes is not None:
+                down, up = instance.down_bytes or 0, instance.up_bytes or 0
+                await self._ledger.traffic(node.label, down_bytes=down, up_bytes=up)
+        except LedgerError as error:
+            log.warning("fleet.ledger label=%s error=%s", node.label, error)
+        return after
+
+    async def settle(self, label: str, *, instance_id: int | None, why: str) -> None:
+        """It is certain that it is not there: it cost until now, or was never rented."""
+        try:
+            if instance_id is None:
+                await self._ledger.not_rented(label, reason=why)
+            else:
+                await self._ledger.destroyed(label)
+        except LedgerError as error:
+            log.warning("fleet.ledger label=%s error=%s", label, error)
+
+    def _phase(self, node: Node) -> Phase:
+        match node.state:
+            case "renting" | "booting":
+                return "booting"
+            case "ready" | "draining":
+                return "busy" if self._reach.in_flight(node) else "idle"
+            case "destroying":
+                return "failed" if node.has_failed else "idle"

@@ -1,0 +1,166 @@
+"""A fleet with all its parts, opened together: for the proxy, for the command line and for notebooks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from workbench.cache.store import Store
+from workbench.errors import FleetError, MarketRefused, WorkbenchError
+from workbench.fleet.asyncssh_tunnel import AsyncsshOpener, ssh_key
+from workbench.fleet.fleet import Controller, Look
+from workbench.fleet.ledger import Ledger
+from workbench.fleet.links import Links, Members
+from workbench.fleet.nodes import Roll
+from workbench.fleet.registry import Registry
+from workbench.fleet.renting import Renter
+from workbench.fleet.scaling import Load
+from workbench.fleet.system_tunnel import SystemOpener
+from workbench.fleet.terms import Terms
+from workbench.fleet.tunnel import Opener
+from workbench.fleet.vast import VastClient
+from workbench.fleet.vast_calls import GAPS_S
+
+log = logging.getLogger(__name__)
+
+FOLLOW_EVERY_S = 1.0
+TROUBLE_MOST = 3
+"""So many looks in a row that rent nothing, for a reason, end an `up` that has no machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the market is, with which key, and where this fleet keeps its files."""
+
+    key: SecretStr
+    base_url: str
+    folder: Path
+    gaps_s: Mapping[str, float] = field(default_factory=lambda: GAPS_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All parts, open."""
+
+    terms: Terms
+    market: VastClient
+    ledger: Ledger
+    registry: Registry
+    links: Links
+    renter: Renter
+    controller: Controller
+
+    async def serve(self) -> None:
+        """Control the fleet (or wait to), and follow its roll, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.controller.run())
+            group.create_task(self.follow())
+
+    async def follow(self) -> None:
+        """Keep tunnels and pool in step with the roll, whoever writes it."""
+        while True:
+            await self.follow_once()
+            await asyncio.sleep(FOLLOW_EVERY_S)
+
+    async def follow_once(self) -> None:
+        """The same once; what fails is told."""
+        try:
+            await self.links.follow(await self.registry.read())
+        except WorkbenchError as error:
+            log.warning("fleet.follow_failed error=%s", error)
+
+    async def up(self, count: int | None) -> Roll:
+        """Order so many (None: the least of the terms, then as the load asks) and wait until they are ready.
+
+        Looks itself unless another process controls the fleet. Raises `FleetError` when nothing can be rented, and
+        when it takes longer than three starts may.
+        """
+        await self.registry.order(count)
+        wanted = self.terms.scaling.least if count is None else count
+        troubled = 0
+        try:
+            async with asyncio.timeout(3 * self.terms.limits.start_s):
+                while True:
+                    looked = await self.controller.try_look()
+                    roll = looked.roll if looked else await self.registry.read()
+                    if sum(node.state == "ready" for node in roll.nodes) >= wanted:
+                        await self.links.follow(roll)
+                        return roll
+                    is_stuck = looked is not None and looked.trouble and not roll.nodes
+                    troubled = troubled + 1 if is_stuck else 0
+                    if looked and (troubled >= TROUBLE_MOST or (is_stuck and roll.paused_until_s)):
+                        raise MarketRefused(looked.trouble)
+                    await asyncio.sleep(self.terms.limits.starting_poll_s)
+        except TimeoutError:
+            raise MarketRefused(
+                f"{wanted} machines are not ready after {3 * self.terms.limits.start_s:.0f} s"
+            ) from None
+
+    async def down(self) -> None:
+        """Order none, and wait until the market confirms that all are gone; raises `FleetError` when it does not."""
+        await self.registry.order(0)
+        limits = self.terms.limits
+        try:
+            async with asyncio.timeout(limits.unknown_s + limits.drain_s + 300):
+                while True:
+                    looked = await self.controller.try_look()
+                    roll = looked.roll if looked else await self.registry.read()
+                    if not roll.nodes:
+                        return
+                    await asyncio.sleep(limits.starting_poll_s)
+        except TimeoutError:
+            left = ", ".join(f"{node.label} ({node.instance_id})" for node in (await self.registry.read()).nodes)
+            raise FleetError(f"not confirmed as gone: {left}; look at https://cloud.vast.ai/instances/") from None
+
+
+@asynccontextmanager
+async def open_fleet(
+    terms: Terms,
+    site: Site,
+    store: Store,
+    *,
+    members: Members | None = None,
+    load: Callable[[], Load] | None = None,
+    tell: Callable[[Look], None] | None = None,
+) -> AsyncIterator[Fleet]:
+    """A fleet while the block runs; `store` is open. Its lease is given back in the end, its machines are not."""
+    key_file = site.folder / "ssh_key"
+    public_key = await asyncio.to_thread(ssh_key, key_file)
+    openers: list[Opener] = [AsyncsshOpener(key_file), SystemOpener(key_file)]
+    registry = Registry(store, holder=uuid.uuid4().hex, lease_s=terms.limits.lease_s, clock=time.monotonic)
+    async with AsyncExitStack() as stack:
+        market = await stack.enter_async_context(VastClient(site.key, base_url=site.base_url, gaps_s=site.gaps_s))
+        ledger = Ledger(site.folder / "ledger.sqlite")
+        await ledger.open()
+        stack.push_async_callback(ledger.close)
+        links = await stack.enter_async_context(Links(openers, terms, members=members))
+        renter = Renter(market, ledger, registry, terms, base_url=site.base_url, clock=time.time)
+        controller = Controller(
+            market,
+            ledger,
+            registry,
+            renter,
+            links,
+            terms,
+            public_key=public_key,
+            log_folder=site.folder / "logs",
+            load=load,
+            tell=tell,
+        )
+        stack.push_async_callback(_release, registry)
+        yield Fleet(terms, market, ledger, registry, links, renter, controller)
+
+
+async def _release(registry: Registry) -> None:
+    try:
+        await registry.release()
+    except WorkbenchError as error:
+        log.warning("fleet.release_failed error=%s", error)

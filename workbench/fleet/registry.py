@@ -1,0 +1,83 @@
+"""The roll in the store: who may write it, and that nobody else does.
+
+The lease and the roll are one value, written by compare and swap. So whoever has lost the lease cannot write, and one
+that cannot write does nothing: every machine is on the roll before it is rented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from workbench.cache.store import State, Store
+from workbench.errors import LeaseLost, StoreError
+from workbench.fleet.nodes import Roll, decoded, encoded, new_roll
+
+TENANT = "fleet"
+NAME = "registry-1"
+WANTED = "wanted-1"
+RELEASED = ""
+
+
+class Registry:
+    """One process's view of it. `clock` is monotonic seconds: another's lease has run out when the roll has not
+    changed for `lease_s` by OUR clock, so that clocks need not agree."""
+
+    def __init__(self, store: Store, *, holder: str, lease_s: float, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._holder = holder
+        self._lease_s = lease_s
+        self._clock = clock
+        self._version: int | None = None
+        self._seen: tuple[int, float] | None = None
+
+    async def read(self) -> Roll:
+        """The roll as it is; raises `StoreError`."""
+        found = await self._store.state(TENANT, NAME)
+        return decoded(found.value) if found else new_roll()
+
+    async def hold(self) -> Roll | None:
+        """Take or keep the lease, and return the roll; None while another holds it. Raises `StoreError`."""
+        found = await self._store.state(TENANT, NAME)
+        roll = decoded(found.value) if found else new_roll()
+        if roll.holder not in (RELEASED, self._holder) and not self._has_run_out(found):
+            return None
+        try:
+            self._version = found.version if found else None
+            return await self.write(replace(roll, holder=self._holder))
+        except LeaseLost:
+            return None
+
+    async def write(self, roll: Roll) -> Roll:
+        """Keep this roll; raises `LeaseLost` when another has taken over, and `StoreError`."""
+        beaten = replace(roll, beat=roll.beat + 1)
+        if not await self._store.set_state(TENANT, NAME, encoded(beaten), expected=self._version):
+            raise LeaseLost("another controller has taken over this fleet; this one stops")
+        self._version = (self._version or 0) + 1
+        return beaten
+
+    async def release(self) -> None:
+        """Let another take over at once; does nothing when another has."""
+        found = await self._store.state(TENANT, NAME)
+        if found and decoded(found.value).holder == self._holder:
+            roll = replace(decoded(found.value), holder=RELEASED)
+            await self._store.set_state(TENANT, NAME, encoded(roll), expected=found.version)
+
+    async def wanted(self) -> int | None:
+        """How many machines somebody ordered by hand; None leaves it to the load."""
+        found = await self._store.state(TENANT, WANTED)
+        return int(found.value) if found and found.value else None
+
+    async def order(self, count: int | None) -> None:
+        """Order so many; raises `StoreError` when others order at the same time."""
+        found = await self._store.state(TENANT, WANTED)
+        value = b"" if count is None else str(count).encode()
+        if not await self._store.set_state(TENANT, WANTED, value, expected=found.version if found else None):
+            raise StoreError("somebody else changed the order at the same time; try again")
+
+    def _has_run_out(self, found: State | None) -> bool:
+        now_s = self._clock()
+        if found is None or self._seen is None or self._seen[0] != found.version:
+            self._seen = (found.version, now_s) if found else None
+            return False
+        return now_s - self._seen[1] >= self._lease_s
