@@ -86,6 +86,17 @@ def test_machines_are_rented_followed_by_the_proxy_and_returned(desk: Desk, monk
     assert abs(float(cost["difference_usd"])) < 0.01
 
 
+def test_an_up_that_fails_half_way_returns_what_it_rented(desk: Desk) -> None:
+    limits = "[limits]\nstarting_poll_s = 0.05\nnotice_s = 0\nstart_s = 1.5\n"
+    desk.file.write_text(f"price_cap_usd_per_h = 0.25\n{limits}")  # one machine is that cheap
+    result = desk.run("up", "-n", "2", "--yes")
+    assert result.exit_code == 2
+    assert "2 machines are not ready" in result.output
+    assert len(desk.stand_in.market.instances) == 1
+    assert desk.stand_in.market.live() == []
+    assert desk.json("status")["nodes"] == []
+
+
 def test_bad_input_is_one_clear_line(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     for text, told in (
         ("prise_cap_usd_per_h = 1", "there is no key prise_cap_usd_per_h; did you mean price_cap_usd_per_h?"),

@@ -68,8 +68,12 @@ def up(
         return tables.plan(choices[: _count(it, count)], it.terms, wanted=_count(it, count))
 
     async def work(it: Fleet) -> Shown:
-        roll = await it.up(count)
-        return tables.status(roll, it.links.url)
+        ordered, before = await it.registry.wanted(), (await it.registry.read()).nodes
+        try:
+            return tables.status(await it.up(count), it.links.url)
+        except BaseException:  # Ctrl-C too: what this started must not go on costing
+            await (it.registry.order(ordered) if before else it.down())
+            raise
 
     planned = _run(file, plan, as_json=as_json and dry_run, is_quiet=as_json and not dry_run)
     if dry_run:
