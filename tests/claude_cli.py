@@ -1,4 +1,4 @@
-"""The real Claude Code CLI: found or installed, and run with nothing of the user's around it."""
+"""The real Claude Code CLI: found or installed, run with nothing of the user's around it; models to make it work."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import PIPE
 from typing import IO, Any
+
+from benchmarks.stand_ins.ollama_script import Call, Calls, Chooser, Script, Text, Thinking, text
 
 VERSION = "2.1.328"
 PACKAGE = f"@anthropic-ai/claude-code@{VERSION}"
@@ -150,3 +152,31 @@ def run(command: list[str], environment: dict[str, str], folder: Path) -> Ran:
         check=False,
     )
     return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
+# ── scripted models ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def bash(command: str) -> Calls:
+    """The model runs a command."""
+    return Calls((Call("Bash", {"command": command, "description": "As asked"}),))
+
+
+def results(chat: dict[str, Any]) -> int:
+    """How many tool results a chat request holds."""
+    return sum(message["role"] == "tool" for message in chat["messages"])
+
+
+def one_by_one(*steps: Calls, thinks: bool = False) -> Chooser:
+    """A model that makes these calls, each after the results of those before, and then says that it is done."""
+    before = (Thinking("What next?"), Text("Next.")) if thinks else (Text("Next."),)
+
+    def choose(chat: dict[str, Any]) -> Script:
+        seen = results(chat)
+        for step in steps:
+            if seen <= 0:
+                return Script((*before, step))
+            seen -= len(step.calls)
+        return text("All done.")
+
+    return choose

@@ -22,21 +22,19 @@ from benchmarks.stand_ins.ollama import running as ollama_running
 from benchmarks.stand_ins.ollama_script import (
     Call,
     Calls,
-    Chooser,
     Cut,
     Delay,
     Fail,
     Refusal,
     Script,
     Text,
-    Thinking,
     queue_full,
     text,
 )
 from benchmarks.stand_ins.openai import StandInOpenAI
 from benchmarks.stand_ins.openai import running as openai_running
 from benchmarks.stand_ins.openai_chunks import Dialect
-from tests.claude_cli import VERSION, Claude, NotInstallable, Ran, install, run
+from tests.claude_cli import VERSION, Claude, Ran, bash, one_by_one, results, run
 from tests.proxying import QUESTION, get, proxied, proxy
 from workbench.proxy.app import create_app
 from workbench.proxy.server import address_of, listen, running
@@ -47,44 +45,6 @@ PARAPHRASE = "How can I reverse a list in Python?"
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-
-
-@pytest.fixture(scope="module")
-def claude_bin(request: pytest.FixtureRequest) -> Path:
-    """The folder of the CLI. Where there is none the tests are skipped, and the last line of the run says so."""
-    try:
-        return install()
-    except NotInstallable as error:
-        reason = f"NOT TESTED with the real Claude Code CLI: {error}"
-        reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter:
-            request.config.add_cleanup(lambda: reporter.write_line(f"WARNING: {reason}", yellow=True, bold=True))
-        pytest.skip(reason)
-
-
-def bash(command: str) -> Calls:
-    """The model runs a command."""
-    return Calls((Call("Bash", {"command": command, "description": "As asked"}),))
-
-
-def results(chat: dict[str, Any]) -> int:
-    """How many tool results a chat request holds."""
-    return sum(message["role"] == "tool" for message in chat["messages"])
-
-
-def one_by_one(*steps: Calls, thinks: bool = False) -> Chooser:
-    """A model that makes these calls, each after the results of those before, and then says that it is done."""
-    before = (Thinking("What next?"), Text("Next.")) if thinks else (Text("Next."),)
-
-    def choose(chat: dict[str, Any]) -> Script:
-        seen = results(chat)
-        for step in steps:
-            if seen <= 0:
-                return Script((*before, step))
-            seen -= len(step.calls)
-        return text("All done.")
-
-    return choose
 
 
 def exchanges(address: str) -> list[tuple[str, str]]:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from benchmarks.stand_ins.ollama import StandInOllama
+from benchmarks.stand_ins.ollama_script import Chooser
 from benchmarks.stand_ins.vast import StandInVast, running
+from benchmarks.stand_ins.vast_market import StandInInstance
 from benchmarks.stand_ins.vast_ssh import SshHosting
-from tests.proxying import body, post, proxy
+from tests.claude_cli import Claude, bash, one_by_one
+from tests.proxying import body, get, post, proxy
 from workbench.__main__ import cli
 
 FILE = """
@@ -24,15 +33,36 @@ notice_s = 0
 """
 
 
+LIMIT_S = 30.0
+
+
 class Desk:
     """A terminal with a market of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.stand_in = StandInVast(hosting=SshHosting(), gaps_s={})
+        self.model: Chooser | None = None
+        self.ollamas: dict[int, StandInOllama] = {}
+        self.hosting = SshHosting(thinking=self._thinks)
+        self.stand_in = StandInVast(hosting=self.hosting, gaps_s={})
         self.file = folder / "fleet.toml"
         self.file.write_text(FILE)
         self.store = f"sqlite:///{folder / 'cache.sqlite'}"
+
+    def _thinks(self, instance: StandInInstance) -> StandInOllama:
+        self.ollamas[instance.id] = StandInOllama(self.model, models=())
+        return self.ollamas[instance.id]
+
+    def at_work(self) -> list[int]:
+        """The instances that were asked for more than the proof that they work."""
+        return [id for id, ollama in self.ollamas.items() if any(chat.get("tools") for chat in ollama.chats)]
+
+    def halt(self, instance_id: int) -> None:
+        """The machine exits; returns when nothing listens there any more."""
+        instance = self.stand_in.market.instances[instance_id]
+        at = self.hosting.place(instance, now_s=time.time())
+        instance.life = replace(instance.life, exit_s=0.0)
+        until(lambda: not listens(at.direct_host, at.direct_port))
 
     def run(self, *words: str, input: str = "") -> Result:
         return CliRunner().invoke(cli, ["fleet", *words, "--file", str(self.file)], input=input)
@@ -41,6 +71,20 @@ class Desk:
         result = self.run(*words, "--json")
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)
+
+
+def listens(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
+        return True
+    return False
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Wait for it; raises AssertionError when it takes too long."""
+    end_s = time.monotonic() + LIMIT_S
+    while not happened():
+        assert time.monotonic() < end_s, happened
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -84,6 +128,31 @@ def test_machines_are_rented_followed_by_the_proxy_and_returned(desk: Desk, monk
     cost = desk.json("cost")
     assert len(cost["instances"]) == 2
     assert abs(float(cost["difference_usd"])) < 0.01
+
+
+def test_claude_codes_tool_loop_goes_on_when_its_rented_machine_dies(desk: Desk, claude_bin: Path) -> None:
+    halted = "until [ -e halted ]; do sleep 0.05; done"
+    desk.model = one_by_one(bash(f"echo one >> log.txt; {halted}"), bash("echo two >> log.txt"))
+    assert len(desk.json("up", "-n", "2", "--keep", "--yes")["nodes"]) == 2
+    with (
+        proxy(desk.folder, thinkers=[], fleet=desk.file, store=desk.store, semantic="off") as address,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        claude = Claude(claude_bin, desk.folder / "home", desk.folder / "work", address)
+        answer = beside.submit(claude.ask, "Write to the log.", "--allowedTools", "Bash")
+        until((claude.folder / "log.txt").exists)
+        (first,) = desk.at_work()
+        desk.halt(first)
+        (claude.folder / "halted").touch()
+        assert answer.result() == "All done."
+        rows = get(address, "/api/exchanges").json()["data"]
+    assert (claude.folder / "log.txt").read_text() == "one\ntwo\n"
+    assert [row["status"] for row in rows] == [200, 200, 200]
+    assert rows[0]["thinker"] == rows[1]["thinker"] != rows[2]["thinker"]
+    assert desk.at_work() != [first]
+    desk.json("down", "--yes")
+    assert desk.stand_in.market.live() == []
+    assert abs(float(desk.json("cost")["difference_usd"])) < 0.01
 
 
 def test_an_up_that_fails_half_way_returns_what_it_rented(desk: Desk) -> None:
