@@ -12,35 +12,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 import httpx2
 import orjson
 
 from benchmarks import children
+from benchmarks.blocking import result_of
 from benchmarks.families import DATA, read_families
 from benchmarks.figures import ROOT, this_run
 from benchmarks.judging import Table
+from workbench.cache.findings import Finding
 from workbench.cache.policy import Policy, load_policy
+from workbench.commands.checks import diagnose
 
 STAND_IN = "stand-in"
 TUNED = ROOT / "runs" / "smoke" / "01_tune_threshold" / "policy.json"
 TIMEOUT_S = 120.0
 REPEATS = (0.45, 0.3)
 """Of the sample traffic: the shares of questions that were asked before, in the same words and in others."""
-
-Status = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Something that was looked at, what was seen, and what to do about it."""
-
-    check: str
-    status: Status
-    seen: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +62,9 @@ class Probe:
 class Proxy:
     """A running `serve.py`; it ends with `stop`, and with this process at the latest."""
 
-    def __init__(self, stack: ExitStack, child: children.Child) -> None:
+    def __init__(self, stack: ExitStack, child: children.Child, **given: Any) -> None:
         self.url = child.url
+        self.given = {**given, "host": "127.0.0.1", "port": int(child.url.rpartition(":")[2])}
         self.ready_s = child.ready_s
         self._stack = stack
         self.pid = child.pid
@@ -134,7 +126,7 @@ def start(*, thinker: str, store: str, policy: str = "", port: int = 0) -> Proxy
         shared = {"XDG_DATA_HOME": os.environ["XDG_DATA_HOME"]} if "XDG_DATA_HOME" in os.environ else {}
         variables = shared or {"XDG_DATA_HOME": str(Path.home() / ".local" / "share")}  # models are built there once
         child = children.server(folder, thinker=there, store=store, options=options, detached=True, **variables)
-        return Proxy(stack, stack.enter_context(child))
+        return Proxy(stack, stack.enter_context(child), thinkers=[there], store=store, policy=path)
     except BaseException:
         stack.close()
         raise
@@ -142,36 +134,22 @@ def start(*, thinker: str, store: str, policy: str = "", port: int = 0) -> Proxy
 
 def _stand_in(stack: ExitStack, folder: Path) -> str:
     options = ("--first-delay-ms", "60", "--delay-ms", "2")
-    return stack.enter_context(children.stand_in("ollama", *options, folder=folder, detached=True)).url
+    return "ollama+" + stack.enter_context(children.stand_in("ollama", *options, folder=folder, detached=True)).url
 
 
 # ── look ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def checks(proxy: Proxy) -> list[Check]:
-    """What the proxy says of itself, its Thinkers and its store."""
-    ready, stats = proxy.get("/readyz"), proxy.get("/api/stats")
-    up = ready["thinkers_up"] > 0
-    found = [Check("proxy", "ok" if up else "fail", ready["status"], "" if up else "start a Thinker, or name another")]
-    for thinker in proxy.get("/api/thinkers")["data"]:
-        names = ", ".join(model["name"] for model in thinker["models"])
-        seen = thinker["error"] or names or "no model"
-        usable = names and not thinker["error"]
-        remedy = "" if usable else "is it up, and does it have a model? (ollama pull …)"
-        found.append(Check("thinker", "ok" if usable else "warn", f"{thinker['url'].split(':')[0]}: {seen}", remedy))
-    store = stats["store"]
-    room = f"{store['size_bytes'] / 2**20:.1f} of {store['max_bytes'] / 2**20:,.0f} MiB"
-    found.append(Check("store", "ok", f"{store['url'].partition(':')[0]}: {store['entries']} entries, {room}"))
-    embedder = stats["embedder"]
-    remedy = "" if embedder else "--semantic on matches questions by meaning"
-    return [*found, Check("embedder", "ok" if embedder else "warn", embedder or "none", remedy)]
+def checks(proxy: Proxy) -> list[Finding]:
+    """What `python -m workbench doctor` says of everything that this proxy stands on."""
+    return result_of(diagnose(**proxy.given))
 
 
-def check_table(found: Sequence[Check]) -> Table:
-    """One row a check."""
-    return Table(
-        ("", "", "seen", "what to do"), tuple((each.status, each.check, each.seen, each.remedy) for each in found)
-    )
+def check_table(found: Sequence[Finding]) -> Table:
+    """One row a check; a notebook is passed on, so the user's own folder is called ~."""
+    home = str(Path.home())
+    rows = ((each.status, each.check, each.seen.replace(home, "~"), each.remedy) for each in found)
+    return Table(("", "", "seen", "what to do"), tuple(rows))
 
 
 # ── ask ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -250,7 +228,7 @@ def outcomes(proxy: Proxy, *, limit: int = 1000) -> list[str]:
 # ── verdict ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def write(found: Sequence[Check], probes: Sequence[Probe], seen: Sequence[str], output: str = "") -> Path:
+def write(found: Sequence[Finding], probes: Sequence[Probe], seen: Sequence[str], output: str = "") -> Path:
     """Write verdict.json into this folder, `runs/05_launch` when empty."""
     folder = Path(output) if output else ROOT / "runs" / "05_launch"
     folder.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,13 @@ class Speeds:
     def __str__(self) -> str:
         usd = sum(errand.at_most_usd for errand in self.errands)
         what = f"dry run: nothing was rented; it would cost at most ${usd:.2f}" if self.dry_run else "measured"
-        return "\n".join([what, *(f"{gpu} failed: {why}" for gpu, why in self.failed.items())])
+        return "\n".join([what, *(f"{gpu} failed: {why}" for gpu, why in self.failed.items()), *self._for_the_fleet()])
+
+    def _for_the_fleet(self) -> list[str]:
+        """What was measured of one stream, as the fleet file takes it: the fleet then chooses by it."""
+        single = {row.gpu: row.decode_tokens_per_s for row in self.rows if row.samples and row.streams == 1}
+        told = ", ".join(f'"{gpu}" = {speed:g}' for gpu, speed in single.items())
+        return [f"for fleet.toml: tokens_per_s = {{ {told} }}"] if told else []
 
 
 def _cells(errand: Errand) -> tuple[str, ...]:

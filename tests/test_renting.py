@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -69,6 +70,9 @@ def test_each_gpu_is_rented_measured_and_destroyed_before_the_next(tmp_path: Pat
     assert sorted({row.gpu for row in found.rows}) == ["RTX 3090", "RTX 4090"]
     assert {row.streams for row in found.rows} == {1, 4, 16}
     assert found.failed == {}
+    last = str(found).splitlines()[-1]
+    assert last.startswith('for fleet.toml: tokens_per_s = { "RTX 4090" = ')
+    assert set(tomllib.loads(last.partition(": ")[2])["tokens_per_s"]) == {"RTX 3090", "RTX 4090"}
 
 
 def test_one_that_cannot_be_had_stops_no_other_and_is_told(tmp_path: Path) -> None:
@@ -90,7 +94,7 @@ def test_an_ollama_of_ones_own_is_measured_without_renting(tmp_path: Path) -> No
     with ollama_running(StandInOllama(text(*["one "] * 4))) as url:
         found = run(tmp_path, "RTX 4090", ollama_url=url)
     assert len(found.rows) == 3
-    assert str(found) == "measured"
+    assert str(found).startswith("measured\n")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -34,10 +35,10 @@ THINKER_TIMEOUT_S = 10.0
 PROXY_TIMEOUT_S = 3.0
 
 
-async def diagnose(*, config: Path | None = None) -> list[Finding]:
-    """All findings, in the order in which a request meets what they are about."""
+async def diagnose(*, config: Path | None = None, **flags: Any) -> list[Finding]:
+    """All findings, in the order in which a request meets what they are about; flags go before the settings."""
     try:
-        settings = load(config=config)
+        settings = load(config=config, **flags)
         settings.all_keys()
     except ConfigurationError as error:
         return [fail("settings", str(error), "correct it there: nothing starts before")]
