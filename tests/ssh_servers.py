@@ -82,9 +82,17 @@ class _Allowing(asyncssh.SSHServer):
 
 async def _run(process: asyncssh.SSHServerProcess[str]) -> None:
     shell = await asyncio.create_subprocess_shell(
-        process.command or "true", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+        process.command or "true",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
-    said, _ = await shell.communicate()
+    try:
+        said, _ = await shell.communicate()
+    finally:
+        if shell.returncode is None:  # whoever asked has left
+            os.killpg(shell.pid, signal.SIGKILL)
+            await shell.communicate()
     process.stdout.write(said.decode())
     process.exit(shell.returncode or 0)
 

@@ -9,7 +9,7 @@ import pytest
 
 from workbench.backend.backend import Backend, Model
 from workbench.backend.pool import Pool
-from workbench.errors import BackendError, InvalidRequest, NotFound, Overloaded, ThinkerUnavailable
+from workbench.errors import InvalidRequest, NotFound, Overloaded, ThinkerUnavailable
 from workbench.messages import MessagesRequest
 from workbench.reply import Event, Reply, Text, Usage, collect, replay
 
@@ -26,7 +26,8 @@ class ScriptedBackend:
 
     def __init__(self, url: str, *models: Model, scripts: list[tuple[int, Exception | None]] | None = None) -> None:
         self.url = url
-        self.models_now: tuple[Model, ...] | BackendError = models
+        self.models_now: tuple[Model, ...] | Exception = models
+        self.listed = asyncio.Event()
         self.scripts = scripts or []
         self.calls = self.closed = 0
 
@@ -36,7 +37,8 @@ class ScriptedBackend:
         self.closed += 1
 
     async def models(self) -> tuple[Model, ...]:
-        if isinstance(self.models_now, BackendError):
+        self.listed.set()
+        if isinstance(self.models_now, Exception):
             raise self.models_now
         return self.models_now
 

@@ -173,6 +173,7 @@ class _Machine:
         finally:
             if shell.returncode is None:
                 os.killpg(shell.pid, signal.SIGKILL)
+                await shell.communicate()
         process.stdout.write(out.decode(errors="replace"))
         process.stderr.write(err.decode(errors="replace"))
         process.exit(shell.returncode or 0)

@@ -78,7 +78,7 @@ class Call:
         """The reply's events; a failure before the first visible one is tried again, a later one is raised."""
         prefix = prefix_of(self._request)
         while True:
-            begun = False
+            begun, tried = False, len(self._tried)
             try:
                 async with aclosing(self._once(prefix)) as events:
                     async for event in events:
@@ -86,7 +86,8 @@ class Call:
                         yield event
                 return
             except BackendError as error:
-                if begun or not self._may_try_again():
+                was_asked = len(self._tried) > tried  # else there was no place: waiting again would be for ever
+                if begun or not was_asked or not self._may_try_again():
                     raise
                 if isinstance(error, MalformedToolCall) and not self._elsewhere():
                     self._alter()

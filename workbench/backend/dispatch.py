@@ -77,6 +77,8 @@ class Dispatcher:
     def evacuate(self, station: Station) -> None:
         """Send those who wait there elsewhere, where there is an elsewhere."""
         for ticket in list(station.line):
+            if ticket.station is not station or ticket.started_s is not None:
+                continue  # it was passed on while another one was placed
             with suppress(ThinkerUnavailable, Overloaded):
                 station.line.leave(ticket)
                 ticket.station = None

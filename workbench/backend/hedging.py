@@ -45,9 +45,10 @@ async def _quickest(
     left = set(racing)
     while True:
         done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            if not isinstance(task.exception(), BackendError) or not (left or done - {task}):
-                return racing[task], task.result()
+        spoke = [task for task in done if not isinstance(task.exception(), BackendError)]
+        if spoke or not left:
+            task = (spoke or list(done))[0]
+            return racing[task], task.result()
 
 
 def _start(stream: AsyncGenerator[T, None], stack: AsyncExitStack) -> asyncio.Task[tuple[T] | None]:

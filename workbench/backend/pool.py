@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from workbench.backend.aliases import Aliases
@@ -33,6 +33,15 @@ class Waiting:
     queue_max: int = 64
     limit_s: float = 300.0
     hedge_after_s: float | None = None
+
+
+@contextmanager
+def _told(event: str) -> Iterator[None]:
+    """What fails here is logged, and is no reason never to do it again."""
+    try:
+        yield
+    except Exception:
+        log.exception(event)
 
 
 class Pool:
@@ -100,12 +109,14 @@ class Pool:
     async def _keep_fresh(self) -> None:
         while True:
             await asyncio.sleep(self._refresh_every_s)
-            await self.refresh()
+            with _told("pool.refresh_failed"):
+                await self.refresh()
 
     async def _keep_settled(self) -> None:
         while True:
             await asyncio.sleep(SETTLE_EVERY_S)
-            self.dispatcher.settle()
+            with _told("pool.settle_failed"):
+                self.dispatcher.settle()
 
     # ── Thinkers come and go ────────────────────────────────────────────────────────────────────────────────
 
@@ -225,6 +236,7 @@ class Pool:
         if not self.able(model):
             raise ThinkerUnavailable(f"no Thinker has {model.name} any more: " + self.why_not)
         self.dispatcher.arrive(ticket, but_not=but_not)
+        has_turn = False
         try:
             watch(ticket)
             try:
@@ -233,8 +245,11 @@ class Pool:
             except TimeoutError:
                 place = self.dispatcher.place(ticket)
                 raise full(place[2] if place else 1.0, waiting=place[1] if place else 1) from None
+            has_turn = True
             yield ticket
         finally:
+            if ticket.station and ticket.started_s is not None and not has_turn:
+                ticket.station.breaker.unasked()  # it gave up in the moment in which its turn came
             self.dispatcher.end(ticket)
 
     def able(self, model: Model) -> list[Station]:

@@ -86,7 +86,7 @@ class WarmPrefixes:
 
         The longer its session has been silent, the less it is likely to be missed.
         """
-        if len(self._held) < slots:
+        if not self._held or len(self._held) < slots:
             return 0.0
         oldest = next(iter(self._held.values()))
         return oldest.prefix.total_tokens * math.exp2((oldest.used_s - self._clock()) / MISSED_S)

@@ -12,7 +12,7 @@ from workbench.backend.backend import Backend, Model, SeesLoads
 from workbench.backend.options import options_of
 from workbench.backend.queue import Turns
 from workbench.backend.station import Station
-from workbench.errors import BackendError, ThinkerUnavailable
+from workbench.errors import ThinkerUnavailable, WorkbenchError
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Thinker:
     async def idle(self) -> None:
         """Wait until nothing is served here, and nobody waits for it."""
         await self._idle.wait()
-        while self.in_flight or self.station.line:  # who stands in line is passed on meanwhile, or goes
+        while self.in_flight or self.station.running or self.station.line:  # running: who has just been given a turn
             await asyncio.sleep(LOOK_AGAIN_S / 20)
             await self._idle.wait()
 
@@ -98,7 +98,7 @@ class Thinker:
             self.models = await self.backend.models()
             if isinstance(self.backend, SeesLoads):
                 self.station.loaded = await self.backend.loaded()
-        except BackendError as error:
+        except WorkbenchError as error:  # a refusal too: nothing is wrong with the question
             if self.error is None:
                 log.warning("thinker.down url=%s error=%r", self.url, str(error))
                 self.station.warm.forget()
