@@ -253,6 +253,29 @@ def test_entry_deleted_while_it_is_embedded_does_not_come_back() -> None:
     asyncio.run(story())
 
 
+def test_store_that_can_only_be_read_still_answers_by_meaning() -> None:
+    class ReadOnly(MemoryStore):
+        is_full = False
+
+        async def add_vectors(self, tenant: str, found: Sequence[tuple[Entry, Vector]]) -> None:
+            if self.is_full:
+                raise StoreError("OOM")
+            await super().add_vectors(tenant, found)
+
+    async def story() -> None:
+        store = ReadOnly(max_bytes=SPARE)
+        cache = cache_on(store)
+        await cache.insert("t", ask("What is a monad?"), b"reply", model="m", by_meaning=True)
+        assert isinstance(await cache.lookup("t", ask("what is a monad")), Hit)
+        store.is_full = True
+        await cache.insert("t", ask("Why is the sky blue?"), b"other", model="m", by_meaning=True)
+        assert isinstance(await cache.lookup("t", ask("what is a monad!")), Hit)
+        store.is_full = False
+        assert isinstance(await cache.lookup("t", ask("why is the sky blue")), Hit)
+
+    asyncio.run(story())
+
+
 # ── the memory tier in front ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -269,6 +292,48 @@ def test_memory_tier_spares_the_store_and_forgets_what_is_removed() -> None:
         assert isinstance(await cache.lookup("t", ask("X")), Miss)
         assert await cache.delete("t", entry.id)
         assert isinstance(await cache.lookup("t", ask("x")), Miss)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("how", ["insert", "delete", "withdraw"])
+def test_what_was_done_though_the_answer_was_lost_is_not_contradicted_by_memory(how: str) -> None:
+    async def story() -> None:
+        class Late(MemoryStore):
+            is_late = False
+
+            async def put(self, tenant: str, entry: Entry) -> None:
+                await super().put(tenant, entry)
+                self._answer()
+
+            async def delete(self, tenant: str, id: str) -> Entry | None:
+                entry = await super().delete(tenant, id)
+                self._answer()
+                return entry
+
+            async def withdraw(self, tenant: str, id: str) -> Entry | None:
+                entry = await super().withdraw(tenant, id)
+                self._answer()
+                return entry
+
+            def _answer(self) -> None:
+                if self.is_late:
+                    raise StoreError("no answer in time")
+
+        store, memory = Late(max_bytes=SPARE), MemoryStore(max_bytes=SPARE)
+        cache = cache_on(store, memory=memory)
+        entry = await cache.insert("t", ask("x"), b"old", model="m", by_meaning=True)
+        assert entry
+        store.is_late = True
+        if how == "insert":
+            assert await cache.insert("t", ask("x"), b"new", model="m", by_meaning=True) is None
+        else:
+            with pytest.raises(StoreError):
+                await getattr(cache, how)("t", entry.id)
+        assert await memory.get("t", entry.digest) is None
+        found = await cache.lookup("t", ask("x"))
+        payload = found.entry.payload if isinstance(found, Hit) else None
+        assert payload == {"insert": b"new", "delete": None, "withdraw": b"old"}[how]
 
     asyncio.run(story())
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -166,6 +167,53 @@ def test_who_follows_a_dead_leader_takes_over_and_the_dead_one_ends_nothing(shar
             await until(lambda: not one.claims._ending)
             assert await two.state("t", "nothing") is None  # a round trip later
             assert two._origin in str(await client.get(lease))
+
+    asyncio.run(story())
+
+
+def test_a_claim_that_was_given_up_before_its_answer_came_is_given_back(server: RedisServer, shared: Made) -> None:
+    async def story() -> None:
+        way = Cutting(server.port)
+        async with way.listening() as port, raw(server) as client:
+            store = shared(url=f"redis://{LOOPBACK}:{port}", lost_s=LIMIT_S)
+            async with opened(store):
+                assert (
+                    await store.claims.claim("t", digest_of("another")) == "granted"
+                )  # the server knows the script now
+                lease = store._keys.lease("t", digest_of("a"))
+                way.go_on.clear()
+                claiming = asyncio.create_task(store.claims.claim("t", digest_of("a")))
+                async with asyncio.timeout(LIMIT_S):
+                    while not await client.pexpire(lease, 1_000_000):  # the server has done it; it would stay for long
+                        pass
+                claiming.cancel()
+                await asyncio.wait([claiming])
+                way.go_on.set()
+                async with asyncio.timeout(LIMIT_S):
+                    while await client.exists(lease):
+                        pass
+
+    asyncio.run(story())
+
+
+def test_many_claims_are_renewed_and_ended_side_by_side(shared: Made) -> None:
+    async def story() -> None:
+        one = shared()
+        async with opened(one), raw() as client:
+            digests = [digest_of(str(number)) for number in range(100)]
+            for digest in digests:
+                assert await one.claims.claim("t", digest) == "granted"
+            leases = [one._keys.lease("t", digest) for digest in digests]
+            for lease in leases:
+                await client.pexpire(lease, 4_000)
+            async with asyncio.timeout(LIMIT_S):  # they are renewed
+                while any([await client.pttl(lease) <= 4_000 for lease in leases]):
+                    pass
+            for digest in digests:
+                one.claims.release("t", digest, stored=True)
+            async with asyncio.timeout(LIMIT_S):
+                while await client.exists(*leases):
+                    pass
 
     asyncio.run(story())
 
@@ -405,6 +453,25 @@ def test_a_read_only_server_is_read(server: RedisServer, shared: Made) -> None:
     asyncio.run(story())
 
 
+def test_who_writes_to_a_demoted_server_finds_its_successor(server: RedisServer, shared: Made) -> None:
+    async def story() -> None:
+        successor = shared()
+        way = Cutting(server.port)
+        async with opened(successor), way.listening() as port, raw(server) as client:
+            store = shared(url=f"redis://{LOOPBACK}:{port}")
+            async with opened(store):
+                await store.put("t", entry("a"))
+                way.lead_to(urlsplit(successor.url).port or 0)
+                await client.replicaof(LOOPBACK, 1)  # its connections stay open
+                async with asyncio.timeout(LIMIT_S):
+                    while await successor.get("t", digest_of("b")) is None:
+                        with contextlib.suppress(StoreError):
+                            await store.put("t", entry("b"))
+                assert store.health.counts["read-only"]
+
+    asyncio.run(story())
+
+
 def test_a_connection_that_breaks_in_the_midst_of_an_answer_is_one_fault(server: RedisServer, shared: Made) -> None:
     async def story() -> None:
         cutting = Cutting(server.port)
@@ -425,11 +492,17 @@ def test_a_connection_that_breaks_in_the_midst_of_an_answer_is_one_fault(server:
 
 
 class Cutting:
-    """A way to the server that breaks after so many bytes of answers."""
+    """A way to the server that breaks after so many bytes of answers, keeps them back, or leads to another server."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self.after_bytes: int | None = None
+        self.go_on = asyncio.Event()  # cleared, it keeps the answers back
+        self.go_on.set()
+
+    def lead_to(self, port: int) -> None:
+        """Whoever connects from now on."""
+        self._port = port
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
@@ -448,6 +521,8 @@ class Cutting:
         passed = 0
         while data := await reader.read(4096):
             passed += len(data)
+            if answers:
+                await self.go_on.wait()
             if answers and self.after_bytes is not None and passed > self.after_bytes:
                 break
             writer.write(data)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -147,18 +148,27 @@ class SemanticCache:
         )
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self.store.put(tenant, entry)
-                await self._remember(tenant, entry)
+                await self._put(tenant, entry)
         except (StoreError, TimeoutError) as error:
             log.warning("cache.insert_failed error=%r", error)
             return None
         return entry
 
+    async def _put(self, tenant: str, entry: Entry) -> None:
+        try:
+            await self.store.put(tenant, entry)
+        except BaseException:  # a cancellation too: nobody knows whether it was done, so the old one is served no more
+            await self._forget(tenant, entry.id)
+            raise
+        if self._memory:
+            await self._memory.put(tenant, entry)
+
     async def delete(self, tenant: str, id: str) -> Entry | None:
         """Remove an entry from every tier; raises `StoreError`."""
-        entry = await self.store.delete(tenant, id)
-        await self._forget(tenant, id)
-        return entry
+        try:
+            return await self.store.delete(tenant, id)
+        finally:  # after an error nobody knows whether it was done
+            await self._forget(tenant, id)
 
     async def discard(self, tenant: str, id: str) -> None:
         """Remove an entry that turned out unreadable; a fault of the store is logged, not raised."""
@@ -169,9 +179,10 @@ class SemanticCache:
 
     async def withdraw(self, tenant: str, id: str) -> Entry | None:
         """Serve an entry by meaning no more; raises `StoreError`."""
-        entry = await self.store.withdraw(tenant, id)
-        await self._forget(tenant, id)
-        return entry
+        try:
+            return await self.store.withdraw(tenant, id)
+        finally:
+            await self._forget(tenant, id)
 
     async def _exact(self, tenant: str, digest: str) -> Entry | None:
         await self._notice_changes()
@@ -256,20 +267,22 @@ class SemanticCache:
         return await self._settle(question, candidate, weighed) if isinstance(weighed, Weighed) else weighed
 
     async def _embed(self, embedder: AsyncEmbedder, tenant: str, scope: str, text: str) -> Vector | None:
-        """The text's vector; on the way, what is pending in its scope gets its own."""
-        pending = await self.store.pending(tenant, scope, limit=PENDING_AT_ONCE)
+        """The text's vector; on the way, what is pending in its scope gets its own.
+
+        A store that can be read and not written, being full or a replica, still answers: what is pending stays so.
+        """
+        pending: list[Entry] = []
+        with _logged("cache.pending_not_read"):
+            pending = await self.store.pending(tenant, scope, limit=PENDING_AT_ONCE)
         vector, *found = await embedder.embed_all([text, *(entry.text for entry in pending)])
         read = [(entry, given) for entry, given in zip(pending, found, strict=True) if given is not None]
-        if read:
-            await self.store.add_vectors(tenant, read)
-        for entry, given in zip(pending, found, strict=True):
-            if given is None:
-                await self.store.withdraw(tenant, entry.id)  # or it would be tried again each time
+        with _logged("cache.vectors_not_written"):
+            if read:
+                await self.store.add_vectors(tenant, read)
+            for entry, given in zip(pending, found, strict=True):
+                if given is None:
+                    await self.store.withdraw(tenant, entry.id)  # or it would be tried again each time
         return vector
-
-    async def _remember(self, tenant: str, entry: Entry) -> None:
-        if self._memory:
-            await self._memory.put(tenant, entry)
 
     async def _forget(self, tenant: str, id: str) -> None:
         self._generation += 1
@@ -289,6 +302,15 @@ class SemanticCache:
             return
         for tenant, digest in changed:
             await self._forget(tenant, digest[:16])
+
+
+@contextmanager
+def _logged(event: str) -> Iterator[None]:
+    """A fault of the store is told, and what follows goes on."""
+    try:
+        yield
+    except StoreError as error:
+        log.warning("%s error=%r", event, error)
 
 
 def _found(neighbour: Neighbour, decision: Serve | Refuse, permission: Permission) -> Hit | Miss:

@@ -99,10 +99,6 @@ class Keys:
         """Where it stands who answers this question now."""
         return f"{self.prefix}:l:{{{self.of(tenant).tag}}}:{self.ref(tenant, digest)}"
 
-    def fence(self, tenant: str) -> str:
-        """Counts the tenant's leases."""
-        return f"{self.prefix}:f:{{{self.of(tenant).tag}}}"
-
     def _hash(self, *parts: str) -> str:
         message = "\0".join(parts).encode()
         if self._secret:

@@ -34,6 +34,8 @@ LOADING_S = 60.0
 """How long a server may read its own file at our start."""
 PROBE_FIRST_S, PROBE_EVERY_S = 0.05, 0.2
 """How soon it is looked after a failure, and how often while it goes on."""
+FOLLOW_EVERY_S = 2.0
+"""How often new connections are made while the server says that it is a replica."""
 CLOCKS_S = 5.0
 """By how much clocks may differ."""
 PATIENT_S = 10.0
@@ -65,6 +67,7 @@ class RedisLink:
         self._probe_key = probe_key
         self._client: Redis | None = None
         self._scripts: dict[str, Any] = {}
+        self._demoted = asyncio.Event()
 
     async def open(self) -> None:
         """Connect; raises `StoreUnusable` with one line of cause and remedy."""
@@ -130,7 +133,23 @@ class RedisLink:
         return await self._ask(lambda: script(keys=keys, args=args), patient=patient)
 
     async def heal(self) -> None:
-        """For ever: while the circuit is open, look whether reading and writing work again, in time."""
+        """For ever: look whether a server that failed works again, and whether one that was demoted has a successor."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_probing())
+            tasks.create_task(self._keep_following())
+
+    async def _keep_following(self) -> None:
+        """A server that is only read now may have been the master: by its name another one may be found."""
+        while True:
+            await self._demoted.wait()
+            with contextlib.suppress(*LOST):
+                await self._redis.connection_pool.disconnect(inuse_connections=False)
+                await self._connect()
+            await asyncio.sleep(FOLLOW_EVERY_S)
+            self._demoted.clear()
+
+    async def _keep_probing(self) -> None:
+        """While the circuit is open, look whether reading and writing work again, in time."""
         while True:
             await self.breaker.opened()
             await asyncio.sleep(PROBE_FIRST_S)
@@ -191,6 +210,8 @@ class RedisLink:
         """It answers, so the circuit stays closed."""
         kind = "read-only" if isinstance(error, exceptions.ReadOnlyError) else "full" if _is_full(error) else "refused"
         self._health.counts[kind] += 1
+        if kind == "read-only":
+            self._demoted.set()
         self.breaker.succeeded()
 
 

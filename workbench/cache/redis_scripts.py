@@ -289,13 +289,12 @@ return 1
 """KEYS: state; ARGV: the expected version ("": none), value → whether it was set"""
 
 CLAIM = """#!lua
-if redis.call('EXISTS', KEYS[3]) == 1 then return 'stored' end
+if redis.call('EXISTS', KEYS[2]) == 1 then return 'stored' end
 if redis.call('EXISTS', KEYS[1]) == 1 then return 'taken' end
-local token = ARGV[1] .. ' ' .. redis.call('INCR', KEYS[2])
-redis.call('SET', KEYS[1], token, 'PX', ARGV[2])
-return token
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 'granted'
 """
-"""KEYS: lease, fence, entry; ARGV: origin, for how many ms → the token, which grows, or why there is none"""
+"""KEYS: lease, entry; ARGV: token, for how many ms → whether it is ours, or why not"""
 
 RENEW = """#!lua flags=allow-oom
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end

@@ -162,7 +162,8 @@ class RedisStore:
                 if vector.size == dimension:
                     ref, name = self._keys.ref(tenant, entry.digest), self._keys.scope(tenant, entry.scope)
                     args += [ref, name, entry.text, vector.nbytes, blob_of(vector, self._index.kind)]
-            await self._script(scripts.ADD_VECTORS, tenant, *args)
+            grown_bytes = sum(vector.nbytes for _, vector in found)
+            await self._write(scripts.ADD_VECTORS, tenant, *args, room_bytes=grown_bytes)
 
     async def put(self, tenant: str, entry: Entry) -> None:
         """Store it; on return it is as durable as the server's settings make it (with AOF `always`: on its disk).
@@ -180,13 +181,7 @@ class RedisStore:
             return self._rows.put_args(tenant, entry, kind=self._index.kind, touched=touched, entry_max_bytes=limit)
 
         args = await asyncio.to_thread(write) if len(entry.payload) > LARGE_BYTES else write()
-        try:
-            await self._script(scripts.PUT, tenant, *args)
-        except StoreRefused as error:
-            if not error.is_full:
-                raise
-            await self._script(scripts.MAKE_ROOM, tenant, 4 * entry.size_bytes)
-            await self._script(scripts.PUT, tenant, *args)
+        await self._write(scripts.PUT, tenant, *args, room_bytes=4 * entry.size_bytes)
 
     async def delete(self, tenant: str, id: str) -> Entry | None:
         """Remove an entry; returns it, or None when there was none."""
@@ -292,6 +287,16 @@ class RedisStore:
         )  # fmt: skip
         self._news.take(told)
         return list(answer)
+
+    async def _write(self, script: str, tenant: str, *args: Argument, room_bytes: int) -> None:
+        """Run it; where the server is full, once more after the least valuable have made room."""
+        try:
+            await self._script(script, tenant, *args)
+        except StoreRefused as error:
+            if not error.is_full:
+                raise
+            await self._script(scripts.MAKE_ROOM, tenant, room_bytes)
+            await self._script(script, tenant, *args)
 
     async def _introduce(self, tenant: str) -> None:
         if tenant not in self._tenants:
