@@ -12,7 +12,7 @@ import math
 import tempfile
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -22,6 +22,7 @@ from benchmarks.children import Child
 from benchmarks.comparing import Estimate, difference
 from benchmarks.load import Plan, Sample, Target, run
 from benchmarks.measuring import PROXY, UPSTREAM, chat_body
+from benchmarks.stand_ins import redis
 from benchmarks.stock import Models, Size, Stock, add_others, fill, large_body, small_body
 
 Outcome = Literal["exact", "semantic", "miss"]
@@ -34,6 +35,8 @@ WARMUP = 5
 LIMIT_S = 300.0
 MOST_BY_ASKING = 10_000
 """Entries that a store other than a file is filled with: each costs a request."""
+OWN_REDIS = "redis"
+"""A store that is started for the measurement."""
 VERIFIED_WORDS = 40
 """The verifier reads no longer pair, so what is longer is never served by meaning."""
 MOST_BYTES = str(64 * 1024**3)
@@ -41,7 +44,10 @@ MOST_BYTES = str(64 * 1024**3)
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What is measured: bodies in KB, questions in words, entries, clients, and stores beside the file."""
+    """What is measured: bodies in KB, questions in words, entries, clients, and stores beside the file.
+
+    A store is a URL, or `redis`: one of its own, started for this.
+    """
 
     requests: int
     body_kb: Sequence[int]
@@ -195,10 +201,16 @@ def _all(scale: Scale, folder: Path, models: Models, ollama: Child) -> Iterator[
                 yield from _by_clients(asking, stock, scale)
     for number, store in enumerate(scale.stores, 1):
         entries = min(scale.entries[0], MOST_BY_ASKING)
-        place = folder / f"store-{number}"
-        with _serving(place, models, scale, ollama, entries=entries, store=store) as (asking, stock):
-            name = store.partition(":")[0]
-            yield from _three(asking, stock, Setting("store", name, number), iter(stock.paraphrases))
+        place, setting = folder / f"store-{number}", Setting("store", store.partition(":")[0], number)
+        with ExitStack() as stack:
+            try:
+                url = stack.enter_context(redis.running(folder / "redis")).url if store == OWN_REDIS else store
+            except redis.RedisMissing as error:
+                print(f"store {store}: not measured, {error}")
+                continue
+            serving = _serving(place, models, scale, ollama, entries=entries, store=url)
+            asking, stock = stack.enter_context(serving)
+            yield from _three(asking, stock, setting, iter(stock.paraphrases))
 
 
 @contextmanager

@@ -30,7 +30,9 @@ POINTS = [
 
 
 def test_every_kind_is_measured_at_every_setting_and_answered_as_expected() -> None:
-    scale = Scale(requests=4, body_kb=[2, 49], words=[10, 100], entries=[100], clients=[1, 2], stores=["memory:"])
+    scale = Scale(
+        requests=4, body_kb=[2, 49], words=[10, 100], entries=[100], clients=[1, 2], stores=["memory:", "redis"]
+    )
     points = measure(scale)
     assert {(point.dimension, point.setting, *point.failed) for point in points if point.failed} == set()
     assert all(len(point.times_ms) >= 3 for point in points)
@@ -42,6 +44,7 @@ def test_every_kind_is_measured_at_every_setting_and_answered_as_expected() -> N
         ("entries stored", "100"): three,
         ("store", "sqlite"): three,
         ("store", "memory"): three,
+        ("store", "redis"): three,
         ("body size", "2 KB"): {"exact", "miss"},
         ("body size", "49 KB"): {"exact", "miss"},
         ("question length", "10 words"): {"semantic", "miss"},
