@@ -74,8 +74,8 @@ class StandInVast:
     """The server. `clock` tells seconds since 1970; `lives` and `troubles` say what goes wrong.
 
     `outages` are stretches of the clock in which every call is answered 502. `bad_key_status` is how a wrong key is
-    answered. `strings` gives fractional numbers as text. `calls` counts what was asked, refused or not,
-    and `too_early` what came sooner than the gaps allow.
+    answered. `strings` gives fractional numbers as text; instances lack the fields in `untold`. `calls` counts what
+    was asked, refused or not, and `too_early` what came sooner than the gaps allow.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class StandInVast:
         credit_usd: float = 100.0,
         bad_key_status: int = 401,
         strings: bool = False,
+        untold: Iterable[str] = (),
     ) -> None:
         self.key = key
         self.outages = list(outages)
@@ -105,7 +106,9 @@ class StandInVast:
         self._last_s: dict[str, float] = {}
         self._bad_key_status = bad_key_status
         credit = Fraction(str(credit_usd))
-        self._answers = Answers(self.market, hosting=self.hosting, credit_usd=credit, strings=strings)
+        self._answers = Answers(
+            self.market, hosting=self.hosting, credit_usd=credit, strings=strings, untold=frozenset(untold)
+        )
         self.app = self._routes()
 
     def transport(self) -> httpx2.ASGITransport:

@@ -22,12 +22,15 @@ Told = tuple[int, Row]
 class Answers:
     """The acts on one market. `labels` counts the creates by label, whatever came of them."""
 
-    def __init__(self, market: Market, *, hosting: Hosting, credit_usd: Fraction, strings: bool) -> None:
+    def __init__(
+        self, market: Market, *, hosting: Hosting, credit_usd: Fraction, strings: bool, untold: frozenset[str]
+    ) -> None:
         self.labels: Counter[str] = Counter()
         self._market = market
         self._hosting = hosting
         self._credit_usd = credit_usd
         self._strings = strings
+        self._untold = untold
         self._logs: dict[str, int] = defaultdict(int)
 
     def search(self, query: Row) -> Told:
@@ -180,7 +183,8 @@ class Answers:
         return instance if instance and instance.destroyed_s is None else None
 
     def _row(self, instance: StandInInstance) -> Row:
-        return instance_row(self._market, instance, self._hosting.place(instance, now_s=self._market.clock()))
+        row = instance_row(self._market, instance, self._hosting.place(instance, now_s=self._market.clock()))
+        return {name: value for name, value in row.items() if name not in self._untold}
 
     def _shaped(self, row: Row) -> Row:
         return stringly(row) if self._strings else row

@@ -59,7 +59,10 @@ class Ledger:
         await self._do(lambda: self._file.intend(label, machine_id=machine_id, rates=rates, expires_s=expires_s))
 
     async def rented(self, label: str, *, instance_id: int, rates: Rates | None = None) -> None:
-        """The create happened: its disk costs from the intent on, in the phase `booting`. Once more changes nothing."""
+        """The create happened: its disk costs from the intent on, in the phase `booting`. Once more changes nothing.
+
+        Rates that differ hold from now on, but one that is told as zero: it stays as it was.
+        """
         await self._do(lambda: self._file.rented(label, instance_id=instance_id, rates=rates))
 
     async def not_rented(self, label: str, *, reason: str) -> None:

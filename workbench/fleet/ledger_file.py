@@ -67,7 +67,7 @@ class LedgerFile:
                 (instance_id, label),
             )
         if rates is not None:
-            self.reprice(label, rates=rates)
+            self.reprice(label, rates=rates_of(row).updated(rates))
 
     def not_rented(self, label: str, *, reason: str) -> None:
         """Nothing came of the intent, and it cost nothing."""

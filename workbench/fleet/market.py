@@ -44,6 +44,15 @@ class Rates:
         """GPU and disk together, without traffic."""
         return self.gpu_usd_per_h + self.disk_usd_per_h
 
+    def updated(self, told: Rates) -> Rates:
+        """As they are told now. What is told as zero stays as it was: a field that is missing makes nothing free."""
+        return Rates(
+            told.gpu_usd_per_h or self.gpu_usd_per_h,
+            told.disk_usd_per_h or self.disk_usd_per_h,
+            told.down_usd_per_gb or self.down_usd_per_gb,
+            told.up_usd_per_gb or self.up_usd_per_gb,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Hardware:

@@ -1,0 +1,119 @@
+"""What a fleet spends is known whatever happens to prices, hosts and controllers; on a virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from benchmarks.stand_ins.vast import StandInVast
+from benchmarks.stand_ins.virtual_time import VirtualLoop, run_virtually
+from workbench.cache.memory_store import MemoryStore
+from workbench.fleet.fleet import Controller, Look
+from workbench.fleet.ledger import Ledger
+from workbench.fleet.nodes import Node, Roll
+from workbench.fleet.proving import Proof, Proved
+from workbench.fleet.registry import Registry
+from workbench.fleet.renting import Renter
+from workbench.fleet.terms import Budget, Limits, Scaling, Terms
+from workbench.fleet.vast import VastClient
+
+START_S = 1_800_000_000.0
+LIMITS = Limits()
+TERMS = Terms(
+    model="qwen3-coder:30b", price_cap_usd_per_h=Decimal("0.60"), limits=LIMITS, scaling=Scaling(least=1, most=1)
+)
+
+
+class NearReach:
+    """Every machine can be reached, and has nothing to do."""
+
+    async def prove(self, node: Node) -> Proof:
+        return Proved("ssh-ed25519 key")
+
+    async def silent_s(self, node: Node) -> float:
+        return 0.0
+
+    def in_flight(self, node: Node) -> int:
+        return 0
+
+    async def forget(self, label: str) -> None:
+        pass
+
+
+class Town:
+    """A market and a store, and hosts with a ledger each."""
+
+    def __init__(self, loop: VirtualLoop, folder: Path, **stand_in: Any) -> None:
+        self.loop = loop
+        self.folder = folder
+        self.stand_in = StandInVast(clock=self.now_s, credit_usd=1000, **stand_in)
+        self.store = MemoryStore(max_bytes=2**20)
+        self.looks: list[Look] = []
+
+    def now_s(self) -> float:
+        return START_S + self.loop.time()
+
+    @contextlib.asynccontextmanager
+    async def host(self, name: str = "host", terms: Terms = TERMS) -> AsyncIterator[Host]:
+        ledger = Ledger(self.folder / name / "ledger.sqlite", clock=self.now_s)
+        await ledger.open()
+        registry = Registry(self.store, holder=name, lease_s=LIMITS.lease_s, clock=self.loop.time)
+        async with VastClient(
+            SecretStr(self.stand_in.key), base_url="http://vast", transport=self.stand_in.transport(),
+            clock=self.loop.time, timeout_s=30,
+        ) as market:  # fmt: skip
+            renter = Renter(market, ledger, registry, terms, base_url="http://vast", clock=self.now_s)
+            controller = Controller(
+                market, ledger, registry, renter, NearReach(), terms,
+                public_key=f"ssh-ed25519 {name}", tell=self.looks.append, clock=self.now_s,
+            )  # fmt: skip
+            try:
+                yield Host(self.loop, ledger, registry, controller)
+            finally:
+                await ledger.close()
+
+
+class Host:
+    """One host's controller and what it knows."""
+
+    def __init__(self, loop: VirtualLoop, ledger: Ledger, registry: Registry, controller: Controller) -> None:
+        self.loop = loop
+        self.ledger = ledger
+        self.registry = registry
+        self.controller = controller
+
+    async def look_for(self, seconds: float) -> None:
+        """Look every ten virtual seconds, for so long."""
+        end_s = self.loop.time() + seconds
+        while self.loop.time() < end_s:
+            await self.controller.try_look()
+            await asyncio.sleep(10)
+
+
+def ready(roll: Roll) -> int:
+    return sum(node.state == "ready" for node in roll.nodes)
+
+
+# ── prices ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_machine_whose_price_the_market_stops_telling_is_not_free(tmp_path: Path) -> None:
+    async def run(loop: VirtualLoop) -> None:
+        town = Town(loop, tmp_path, untold=("dph_total", "dph_base", "storage_cost", "inet_down_cost", "inet_up_cost"))
+        terms = replace(TERMS, budget=Budget(total_usd=Decimal("0.50")))
+        async with town.host(terms=terms) as host:
+            await host.look_for(3600)
+            (machine,) = (instance.machine for instance in town.stand_in.market.instances.values())
+            assert (await host.ledger.cost()).total_usd >= Decimal(machine.gpu_usd_per_h) * Decimal("0.99")
+            await host.look_for(4 * 3600)
+            assert town.stand_in.market.live() == []
+            assert Decimal(float(town.stand_in.charged_usd())) <= Decimal("0.51")
+
+    run_virtually(run)
