@@ -23,6 +23,9 @@ from benchmarks.stand_ins.vast_ssh import SshHosting
 from tests.claude_cli import Claude, bash, one_by_one
 from tests.proxying import body, get, post, proxy
 from workbench.__main__ import cli
+from workbench.errors import ConfigurationError
+from workbench.proxy.app import create_app
+from workbench.settings import Settings
 
 FILE = """
 price_cap_usd_per_h = 0.60
@@ -183,4 +186,6 @@ def test_bad_input_is_one_clear_line(desk: Desk, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("VAST_API_KEY", "wrong")
     assert "VAST_API_KEY" in desk.run("offers").output
     monkeypatch.setenv("WORKBENCH_STORE", "memory:")
-    assert "ends with this command" in desk.run("status").output
+    assert "ends with this process" in desk.run("status").output
+    with pytest.raises(ConfigurationError, match="ends with this process"):
+        create_app(Settings(store="memory:", fleet=desk.file))

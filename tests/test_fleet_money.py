@@ -117,3 +117,45 @@ def test_a_machine_whose_price_the_market_stops_telling_is_not_free(tmp_path: Pa
             assert Decimal(float(town.stand_in.charged_usd())) <= Decimal("0.51")
 
     run_virtually(run)
+
+
+# ── time when nobody watched ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_machine_that_destroyed_itself_in_the_night_cost_until_then(tmp_path: Path) -> None:
+    async def run(loop: VirtualLoop) -> None:
+        town = Town(loop, tmp_path)
+        async with town.host() as host:
+            await host.look_for(600)
+        (instance,) = town.stand_in.market.live()
+        instance.destroyed_s = town.now_s() + LIMITS.dead_man_s
+        await asyncio.sleep(12 * 3600)
+        async with town.host() as host:
+            await host.registry.order(0)
+            await host.look_for(LIMITS.lease_s + 60)
+            assert await host.ledger.live() == ()
+            (entry,) = await host.ledger.entries()
+            assert instance.destroyed_s <= (entry.ended_s or 0) <= instance.destroyed_s + 130
+            assert (await host.ledger.cost()).total_usd < Decimal("0.2")
+
+    run_virtually(run)
+
+
+def test_what_another_fleet_rented_before_the_store_was_changed_ends_with_its_expiry(tmp_path: Path) -> None:
+    async def run(loop: VirtualLoop) -> None:
+        town = Town(loop, tmp_path)
+        async with town.host() as host:
+            await host.look_for(600)
+        (instance,) = town.stand_in.market.live()
+        instance.destroyed_s = town.now_s() + LIMITS.dead_man_s
+        town.store = MemoryStore(max_bytes=2**20)
+        async with town.host(terms=replace(TERMS, scaling=Scaling(least=0))) as host:
+            await host.look_for(60)
+            (entry,) = await host.ledger.live()  # it may be there still
+            await asyncio.sleep(2 * 86_400)
+            await host.look_for(60)
+            assert await host.ledger.live() == ()
+            (entry,) = await host.ledger.entries()
+            assert entry.ended_s == entry.expires_s
+
+    run_virtually(run)

@@ -22,8 +22,8 @@ from workbench.fleet.fleet_file import load_terms
 from workbench.fleet.opening import Fleet, open_fleet
 from workbench.fleet.renting import NothingFits
 from workbench.fleet.sweeping import orphans
-from workbench.proxy.app import site_of, store_for
-from workbench.settings import Settings, load
+from workbench.proxy.app import check_keeps_a_roll, site_of, store_for
+from workbench.settings import load
 
 fleet = typer.Typer(no_args_is_help=True, help="Thinkers on rented GPUs: find, rent, watch and return them.")
 
@@ -182,7 +182,8 @@ async def _opened(file: Path | None, console: Console) -> AsyncIterator[Fleet]:
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     terms = load_terms(file or settings.fleet or _usual_file())
     async with contextlib.AsyncExitStack() as stack:
-        store = store_for(_checked(settings), fingerprint="")
+        check_keeps_a_roll(settings)
+        store = store_for(settings, fingerprint="")
         await store.open()
         stack.push_async_callback(store.close)
         live = stack.enter_context(Live(console=console, auto_refresh=False, transient=True))
@@ -195,14 +196,6 @@ async def _opened(file: Path | None, console: Console) -> AsyncIterator[Fleet]:
 
 def _usual_file() -> Path | None:
     return USUAL_FILE if USUAL_FILE.is_file() else None
-
-
-def _checked(settings: Settings) -> Settings:
-    if settings.store.startswith("memory:"):
-        raise ConfigurationError(
-            "store memory: ends with this command, and with it the roll of what is rented; use sqlite:///path or redis://"
-        )
-    return settings
 
 
 async def _watch(it: Fleet) -> None:

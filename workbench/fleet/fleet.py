@@ -152,7 +152,10 @@ class Controller:
                 roll = self._noted(roll, node, None)
         lost = forgotten(await self._ledger.live(), instances, roll, now_s=now_s, after_s=self._terms.limits.unknown_s)
         for entry in lost:
-            await self._keeper.settle(entry.label, instance_id=entry.instance_id, why="it is not on the market")
+            at_s = min(now_s, entry.expires_s)  # nobody knows better: by then its own timer has ended it
+            await self._keeper.settle(
+                entry.label, instance_id=entry.instance_id, why="it is not on the market", at_s=at_s
+            )
         return roll
 
     async def _is_gone(self, node: Node, *, now_s: float) -> bool:
@@ -170,7 +173,7 @@ class Controller:
             except FleetError as error:
                 self._note(error)
                 return False
-        await self._keeper.settle(node.label, instance_id=node.instance_id, why="it never showed up")
+        await self._keeper.settle_node(node, limits=limits, now_s=now_s)
         await self._reach.forget(node.label)
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from workbench.errors import LedgerError
 from workbench.fleet.costing import Phase
@@ -10,9 +11,12 @@ from workbench.fleet.ledger import Ledger
 from workbench.fleet.market import Instance
 from workbench.fleet.nodes import Node
 from workbench.fleet.proving import Reach, seen
-from workbench.fleet.terms import Terms
+from workbench.fleet.terms import Limits, Terms
 
 log = logging.getLogger(__name__)
+
+DEAD_MAN_SPARE_S = 120.0
+"""How long after its time a dead man's switch may take: it looks once a minute, and then asks the market."""
 
 
 class Keeper:
@@ -26,7 +30,7 @@ class Keeper:
         """The node after a look at its instance; the ledger knows that it is rented, what it costs and what it does."""
         if node.state == "renting":
             node = node.to("booting", now_s=now_s).at("provision", now_s=now_s)
-        after = seen(node, instance, terms=terms, now_s=now_s)
+        after = replace(seen(node, instance, terms=terms, now_s=now_s), seen_s=now_s)
         try:
             await self._ledger.rented(node.label, instance_id=instance.id, rates=instance.rates)
             await self._ledger.observe(node.label, phase=self._phase(after), gpu_billed=instance.is_running)
@@ -37,15 +41,21 @@ class Keeper:
             log.warning("fleet.ledger label=%s error=%s", node.label, error)
         return after
 
-    async def settle(self, label: str, *, instance_id: int | None, why: str) -> None:
-        """It is certain that it is not there: it cost until now, or was never rented."""
+    async def settle(self, label: str, *, instance_id: int | None, why: str, at_s: float) -> None:
+        """It is certain that it is not there: it cost until `at_s`, or was never rented."""
         try:
             if instance_id is None:
                 await self._ledger.not_rented(label, reason=why)
             else:
-                await self._ledger.destroyed(label)
+                await self._ledger.destroyed(label, at_s=at_s)
         except LedgerError as error:
             log.warning("fleet.ledger label=%s error=%s", label, error)
+
+    async def settle_node(self, node: Node, *, limits: Limits, now_s: float) -> None:
+        """The same for a node: while nobody watched, its own dead man's switch ended it."""
+        last_s = node.seen_s + limits.dead_man_s + DEAD_MAN_SPARE_S if node.seen_s else now_s
+        at_s = min(now_s, last_s)
+        await self.settle(node.label, instance_id=node.instance_id, why="it never showed up", at_s=at_s)
 
     def _phase(self, node: Node) -> Phase:
         match node.state:

@@ -25,6 +25,7 @@ class Node:
     """One machine. Times are seconds since 1970; `since_s` is when its state, `step_since_s` when its step began.
 
     `step` is where a start has got to; `market_said` is the last status message, which shows whether that goes on.
+    `seen_s` is when the market last told of it, 0 while it never did.
     """
 
     label: str
@@ -48,6 +49,7 @@ class Node:
     why: str = ""
     has_failed: bool = False
     is_logged: bool = False
+    seen_s: float = 0.0
 
     def to(self, state: State, *, now_s: float, why: str = "", has_failed: bool = False) -> Node:
         """The same node in another state."""

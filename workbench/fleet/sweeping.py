@@ -35,7 +35,15 @@ def orphans(instances: Iterable[Instance], roll: Roll, *, project: str, now_s: f
 def forgotten(
     entries: Iterable[Entry], instances: Iterable[Instance], roll: Roll, *, now_s: float, after_s: float
 ) -> tuple[Entry, ...]:
-    """What the ledger counts as living though it is on neither roll nor market, `after_s` after its intent."""
+    """What the ledger counts as living though it is on neither roll nor market, `after_s` after its intent.
+
+    What another fleet rented, before the store was changed, counts as living until its expiry.
+    """
     there = {instance.label for instance in instances} | {node.label for node in roll.nodes}
-    ours = (entry for entry in entries if (label := read_label(entry.label)) and label.fleet == roll.fleet)
-    return tuple(entry for entry in ours if entry.label not in there and now_s - entry.intended_s > after_s)
+
+    def is_over(entry: Entry) -> bool:
+        label = read_label(entry.label)
+        is_ours = label is not None and label.fleet == roll.fleet
+        return now_s > (entry.intended_s + after_s if is_ours else entry.expires_s + FOREIGN_SPARE_S)
+
+    return tuple(entry for entry in entries if entry.label not in there and is_over(entry))

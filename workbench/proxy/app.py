@@ -68,6 +68,8 @@ def create_app(settings: Settings, *, on_ready: OnReady | None = None, watched: 
     """
     gate = _gate(settings)
     policy = load_policy(settings.policy)
+    if settings.fleet:
+        check_keeps_a_roll(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -219,6 +221,14 @@ def _verifying(settings: Settings, policy: Policy) -> tuple[VerifyingService | N
 def site_of(settings: Settings) -> Site:
     """Where the fleet's market is, and its files."""
     return Site(settings.vast_api_key, settings.vast_url, data_folder() / "fleet")
+
+
+def check_keeps_a_roll(settings: Settings) -> None:
+    """Raises `ConfigurationError` for a store that forgets what is rented while that goes on costing."""
+    if settings.store.startswith("memory:"):
+        raise ConfigurationError(
+            "store memory: ends with this process, and with it the roll of what is rented; use sqlite:///path or redis://"
+        )
 
 
 def store_for(settings: Settings, *, fingerprint: str) -> Store:
