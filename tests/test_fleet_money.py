@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
@@ -64,7 +66,11 @@ class Town:
     async def host(self, name: str = "host", terms: Terms = TERMS) -> AsyncIterator[Host]:
         ledger = Ledger(self.folder / name / "ledger.sqlite", clock=self.now_s)
         await ledger.open()
-        registry = Registry(self.store, holder=name, lease_s=LIMITS.lease_s, clock=self.loop.time)
+        key = f"ssh-ed25519 {name}"
+        registry = Registry(
+            self.store, holder=uuid.uuid4().hex, lease_s=LIMITS.lease_s, clock=self.loop.time,
+            ledger=await ledger.identity(), public_key=key,
+        )  # fmt: skip
         async with VastClient(
             SecretStr(self.stand_in.key), base_url="http://vast", transport=self.stand_in.transport(),
             clock=self.loop.time, timeout_s=30,
@@ -72,7 +78,7 @@ class Town:
             renter = Renter(market, ledger, registry, terms, base_url="http://vast", clock=self.now_s)
             controller = Controller(
                 market, ledger, registry, renter, NearReach(), terms,
-                public_key=f"ssh-ed25519 {name}", tell=self.looks.append, clock=self.now_s,
+                public_key=key, tell=self.looks.append, clock=self.now_s,
             )  # fmt: skip
             try:
                 yield Host(self.loop, ledger, registry, controller)
@@ -157,5 +163,63 @@ def test_what_another_fleet_rented_before_the_store_was_changed_ends_with_its_ex
             assert await host.ledger.live() == ()
             (entry,) = await host.ledger.entries()
             assert entry.ended_s == entry.expires_s
+
+    run_virtually(run)
+
+
+# ── several hosts ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_host_with_another_ledger_does_not_take_over_and_destroys_nothing(tmp_path: Path) -> None:
+    async def run(loop: VirtualLoop) -> None:
+        town = Town(loop, tmp_path)
+        async with town.host("a") as host:
+            await host.look_for(600)
+        async with town.host("b") as host:
+            await host.look_for(2 * LIMITS.lease_s)
+            assert "of another host" in host.registry.refusal
+            assert ready(await host.registry.read()) == 1
+            assert host.registry.reachable(await host.registry.read()).nodes == ()
+            assert (await host.ledger.cost()).total_usd == 0
+        assert len(town.stand_in.market.live()) == len(town.stand_in.market.instances) == 1
+        async with town.host("a") as host:
+            await host.look_for(2 * LIMITS.lease_s)
+            assert host.registry.refusal == ""
+
+    run_virtually(run)
+
+
+def test_a_host_with_a_copy_of_the_folder_takes_over_and_counts_on(tmp_path: Path) -> None:
+    async def run(loop: VirtualLoop) -> None:
+        town = Town(loop, tmp_path)
+        async with town.host("a") as host:
+            await host.look_for(3600)
+            spent = (await host.ledger.cost()).total_usd
+        shutil.copytree(tmp_path / "a", tmp_path / "b")
+        async with town.host("b") as host:
+            await host.look_for(2 * LIMITS.lease_s)
+            assert host.registry.refusal == ""
+            assert (await host.ledger.cost()).total_usd > spent > 0
+        assert len(town.stand_in.market.live()) == len(town.stand_in.market.instances) == 1
+
+    run_virtually(run)
+
+
+def test_a_host_that_adopts_the_fleet_counts_its_machines_from_their_creation(tmp_path: Path) -> None:
+    async def run(loop: VirtualLoop) -> None:
+        town = Town(loop, tmp_path)
+        async with town.host("a") as host:
+            await host.look_for(3600)
+        async with town.host("b") as host:
+            assert await host.registry.hold(adopts=True) is None  # the lease of the other has not run out yet
+            await asyncio.sleep(LIMITS.lease_s)
+            assert await host.registry.hold(adopts=True)
+            await host.look_for(60)
+            counted, charged = (await host.ledger.cost()).total_usd, Decimal(float(town.stand_in.charged_usd()))
+            assert charged > 0
+            assert abs(counted - charged) < Decimal("0.01")
+        async with town.host("a") as host:
+            await host.look_for(2 * LIMITS.lease_s)
+            assert "of another host" in host.registry.refusal
 
     run_virtually(run)

@@ -68,6 +68,7 @@ def up(
         return tables.plan(choices[: _count(it, count)], it.terms, wanted=_count(it, count))
 
     async def work(it: Fleet) -> Shown:
+        await it.check_ours()  # before the order is touched
         ordered, before = await it.registry.wanted(), (await it.registry.read()).nodes
         try:
             return tables.status(await it.up(count), it.links.url)
@@ -102,6 +103,20 @@ def down(file: FileOption = None, yes: YesOption = False, as_json: JsonOption = 
     async def work(it: Fleet) -> Shown:
         await it.down()
         return tables.status(await it.registry.read(), it.links.url)
+
+    _run(file, work, as_json=as_json)
+
+
+@fleet.command()
+def adopt(file: FileOption = None, yes: YesOption = False, as_json: JsonOption = False) -> None:
+    """Make this host the one that controls and counts, when the one that did is lost with its ledger and SSH key."""
+    if not yes:
+        typer.confirm(
+            "Count from now on in this host's ledger, and replace machines its key does not open?", abort=True
+        )
+
+    async def work(it: Fleet) -> Shown:
+        return tables.status(await it.adopt(), it.links.url)
 
     _run(file, work, as_json=as_json)
 

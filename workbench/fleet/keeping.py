@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from decimal import Decimal
 
 from workbench.errors import LedgerError
 from workbench.fleet.costing import Phase
 from workbench.fleet.ledger import Ledger
-from workbench.fleet.market import Instance
+from workbench.fleet.market import Instance, Rates
 from workbench.fleet.nodes import Node
 from workbench.fleet.proving import Reach, seen
 from workbench.fleet.terms import Limits, Terms
@@ -32,6 +33,14 @@ class Keeper:
             node = node.to("booting", now_s=now_s).at("provision", now_s=now_s)
         after = replace(seen(node, instance, terms=terms, now_s=now_s), seen_s=now_s)
         try:
+            at_least = Rates(node.usd_per_h, Decimal(0), Decimal(0), Decimal(0)).updated(instance.rates)
+            await self._ledger.adopt(  # what another host rented costs here, too
+                node.label,
+                machine_id=node.machine_id,
+                rates=at_least,
+                since_s=node.created_s,
+                expires_s=node.expires_s,
+            )
             await self._ledger.rented(node.label, instance_id=instance.id, rates=instance.rates)
             await self._ledger.observe(node.label, phase=self._phase(after), gpu_billed=instance.is_running)
             if instance.down_bytes is not None or instance.up_bytes is not None:

@@ -51,12 +51,22 @@ class Ledger:
         finally:
             self._shut_down()
 
+    async def identity(self) -> str:
+        """A random id that tells this ledger apart from all others, but not from its copies."""
+        return await self._do(self._file.identity)
+
     async def intend(self, label: str, *, machine_id: int, rates: Rates, expires_s: float) -> None:
         """Write down that this label is about to be rented: BEFORE the create is sent.
 
         Raises `LedgerError` when the label was used before.
         """
         await self._do(lambda: self._file.intend(label, machine_id=machine_id, rates=rates, expires_s=expires_s))
+
+    async def adopt(self, label: str, *, machine_id: int, rates: Rates, since_s: float, expires_s: float) -> None:
+        """Take in a machine rented without this ledger, running since `since_s`; a known one stays as it is."""
+        await self._do(
+            lambda: self._file.adopt(label, machine_id=machine_id, rates=rates, since_s=since_s, expires_s=expires_s)
+        )
 
     async def rented(self, label: str, *, instance_id: int, rates: Rates | None = None) -> None:
         """The create happened: its disk costs from the intent on, in the phase `booting`. Once more changes nothing.

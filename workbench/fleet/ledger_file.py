@@ -15,7 +15,7 @@ from typing import cast
 from workbench.errors import LedgerError
 from workbench.fleet.costing import Cost, Line, Phase, Reconciliation, Time, compared, summed, traffic_usd
 from workbench.fleet.ledger_rows import Entry, entry_of, ms_of, rates_of, texts_of
-from workbench.fleet.ledger_schema import connect, transaction
+from workbench.fleet.ledger_schema import connect, identity_of, transaction
 from workbench.fleet.market import Charge, Rates
 
 
@@ -37,20 +37,27 @@ class LedgerFile:
         if db:
             db.close()
 
+    def identity(self) -> str:
+        """The random id of this file; a copy of it has the same."""
+        return identity_of(self._db)
+
     # ── what happens ────────────────────────────────────────────────────────────────────────────────────────
 
     def intend(self, label: str, *, machine_id: int, rates: Rates, expires_s: float) -> None:
         """A row for a label that is about to be rented; its disk counts from here on."""
         now_ms = self._now_ms()
-        with self._writing() as db:
+        with self._writing():
             if self._row(label) is not None:
                 raise LedgerError(f"the label {label!r} is in the ledger already: expected a new one for each create")
-            db.execute(
-                "INSERT INTO machines (label, machine_id, state, intended_ms, expires_ms, gpu, disk, down, up)"
-                " VALUES (?, ?, 'intended', ?, ?, ?, ?, ?, ?)",
-                (label, machine_id, now_ms, ms_of(expires_s), *texts_of(rates)),
-            )
-            self._begin(label, phase="booting", gpu_billed=False, at_ms=now_ms, rates=rates)
+            self._add(label, machine_id, rates=rates, at_ms=now_ms, expires_ms=ms_of(expires_s), gpu_billed=False)
+
+    def adopt(self, label: str, *, machine_id: int, rates: Rates, since_s: float, expires_s: float) -> None:
+        """A row for a label that another ledger has; its GPU counts all the time, since nobody here saw what it did."""
+        since_ms = min(ms_of(since_s), self._now_ms())
+        with self._writing():
+            if self._row(label) is not None:
+                return
+            self._add(label, machine_id, rates=rates, at_ms=since_ms, expires_ms=ms_of(expires_s), gpu_billed=True)
 
     def rented(self, label: str, *, instance_id: int, rates: Rates | None) -> None:
         """The instance behind a label."""
@@ -190,6 +197,14 @@ class LedgerFile:
     def _phase(self, label: str) -> Phase:
         rows = self._db.execute("SELECT phase FROM stretches WHERE label = ? ORDER BY seq DESC LIMIT 1", (label,))
         return cast("Phase", rows.fetchone()[0])
+
+    def _add(self, label: str, machine_id: int, *, rates: Rates, at_ms: int, expires_ms: int, gpu_billed: bool) -> None:
+        self._db.execute(
+            "INSERT INTO machines (label, machine_id, state, intended_ms, expires_ms, gpu, disk, down, up)"
+            " VALUES (?, ?, 'intended', ?, ?, ?, ?, ?, ?)",
+            (label, machine_id, at_ms, expires_ms, *texts_of(rates)),
+        )
+        self._begin(label, phase="booting", gpu_billed=gpu_billed, at_ms=at_ms, rates=rates)
 
     def _begin(self, label: str, *, phase: Phase, gpu_billed: bool, at_ms: int, rates: Rates) -> None:
         self._db.execute(

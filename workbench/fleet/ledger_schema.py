@@ -66,6 +66,14 @@ def transaction(db: sqlite3.Connection, begin: str) -> Iterator[sqlite3.Connecti
         raise
 
 
+def identity_of(db: sqlite3.Connection) -> str:
+    """The random id by which this ledger is told apart from all others, made where there is none yet."""
+    with transaction(db, "BEGIN IMMEDIATE"):
+        db.execute("CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL) STRICT")
+        db.execute("INSERT INTO identity SELECT lower(hex(randomblob(8))) WHERE NOT EXISTS (SELECT 1 FROM identity)")
+        return str(db.execute("SELECT id FROM identity").fetchone()[0])
+
+
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.row_factory = sqlite3.Row
     db.execute("PRAGMA foreign_keys = ON")

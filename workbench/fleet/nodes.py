@@ -72,7 +72,9 @@ class Excluded:
 class Roll:
     """All that a controller must know after a crash. `beat` grows with every write; `holder` is who may write.
 
-    `failed_starts` counts those in a row, `outbid` bids lost in a row; nothing is rented before `paused_until_s`.
+    `ledger` is the id of the ledger that has its machines, `public_key` the SSH key that opens them: both are files of
+    the host that controls it. `failed_starts` counts those in a row, `outbid` bids lost in a row; nothing is rented
+    before `paused_until_s`.
     """
 
     fleet: str
@@ -84,6 +86,8 @@ class Roll:
     outbid: int = 0
     paused_until_s: float = 0.0
     why_paused: str = ""
+    ledger: str = ""
+    public_key: str = ""
 
     def having(self, node: Node) -> Roll:
         """With this node instead of the one of the same label, or beside the others."""

@@ -32,6 +32,7 @@ from workbench.fleet.vast_calls import GAPS_S
 log = logging.getLogger(__name__)
 
 FOLLOW_EVERY_S = 1.0
+ADOPT_SPARE_S = 10.0
 TROUBLE_MOST = 3
 """So many looks in a row that rent nothing, for a reason, end an `up` that has no machine."""
 
@@ -73,7 +74,7 @@ class Fleet:
     async def follow_once(self) -> None:
         """The same once; what fails is told."""
         try:
-            await self.links.follow(await self.registry.read())
+            await self.links.follow(self.registry.reachable(await self.registry.read()))
         except WorkbenchError as error:
             log.warning("fleet.follow_failed error=%s", error)
 
@@ -81,8 +82,9 @@ class Fleet:
         """Order so many (None: the least of the terms, then as the load asks) and wait until they are ready.
 
         Looks itself unless another process controls the fleet. Raises `FleetError` when nothing can be rented, and
-        when it takes longer than three starts may.
+        when it takes longer than three starts may, or is for another host to do.
         """
+        await self.check_ours()
         await self.registry.order(count)
         wanted = self.terms.scaling.least if count is None else count
         troubled = 0
@@ -91,6 +93,7 @@ class Fleet:
                 while True:
                     looked = await self.controller.try_look()
                     roll = looked.roll if looked else await self.registry.read()
+                    self._check_refusal()
                     if sum(node.state == "ready" for node in roll.nodes) >= wanted:
                         await self.links.follow(roll)
                         return roll
@@ -104,6 +107,29 @@ class Fleet:
                 f"{wanted} machines are not ready after {3 * self.terms.limits.start_s:.0f} s"
             ) from None
 
+    async def check_ours(self) -> None:
+        """Raises `FleetError` when the machines are in another host's ledger: that one rents."""
+        if why := self.registry.why_foreign(await self.registry.read()):
+            raise FleetError(why)
+
+    def _check_refusal(self) -> None:
+        if self.registry.refusal:
+            raise FleetError(self.registry.refusal)
+
+    async def adopt(self) -> Roll:
+        """Make this host the fleet's: its ledger counts from now on, its key opens what is rented from now on.
+
+        Waits until the lease of a controller that crashed has run out; raises `FleetError` where one is at work.
+        """
+        try:
+            async with asyncio.timeout(self.terms.limits.lease_s + ADOPT_SPARE_S):
+                while True:
+                    if roll := await self.registry.hold(adopts=True):
+                        return roll
+                    await asyncio.sleep(self.terms.limits.starting_poll_s)
+        except TimeoutError:
+            raise FleetError("another controller is at work: end that proxy first, or copy its fleet folder") from None
+
     async def down(self) -> None:
         """Order none, and wait until the market confirms that all are gone; raises `FleetError` when it does not."""
         await self.registry.order(0)
@@ -113,6 +139,7 @@ class Fleet:
                 while True:
                     looked = await self.controller.try_look()
                     roll = looked.roll if looked else await self.registry.read()
+                    self._check_refusal()
                     if not roll.nodes:
                         return
                     await asyncio.sleep(limits.starting_poll_s)
@@ -135,12 +162,19 @@ async def open_fleet(
     key_file = site.folder / "ssh_key"
     public_key = await asyncio.to_thread(ssh_key, key_file)
     openers: list[Opener] = [AsyncsshOpener(key_file), SystemOpener(key_file)]
-    registry = Registry(store, holder=uuid.uuid4().hex, lease_s=terms.limits.lease_s, clock=time.monotonic)
     async with AsyncExitStack() as stack:
         market = await stack.enter_async_context(VastClient(site.key, base_url=site.base_url, gaps_s=site.gaps_s))
         ledger = Ledger(site.folder / "ledger.sqlite")
         await ledger.open()
         stack.push_async_callback(ledger.close)
+        registry = Registry(
+            store,
+            holder=uuid.uuid4().hex,
+            lease_s=terms.limits.lease_s,
+            clock=time.monotonic,
+            ledger=await ledger.identity(),
+            public_key=public_key,
+        )
         links = await stack.enter_async_context(Links(openers, terms, members=members))
         renter = Renter(market, ledger, registry, terms, base_url=site.base_url, clock=time.time)
         controller = Controller(

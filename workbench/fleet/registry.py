@@ -6,12 +6,15 @@ that cannot write does nothing: every machine is on the roll before it is rented
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
 from workbench.cache.store import State, Store
 from workbench.errors import LeaseLost, StoreError
 from workbench.fleet.nodes import Roll, decoded, encoded, new_roll
+
+log = logging.getLogger(__name__)
 
 TENANT = "fleet"
 NAME = "registry-1"
@@ -21,13 +24,30 @@ RELEASED = ""
 
 class Registry:
     """One process's view of it. `clock` is monotonic seconds: another's lease has run out when the roll has not
-    changed for `lease_s` by OUR clock, so that clocks need not agree."""
+    changed for `lease_s` by OUR clock, so that clocks need not agree.
 
-    def __init__(self, store: Store, *, holder: str, lease_s: float, clock: Callable[[], float]) -> None:
+    `ledger` and `public_key` are this host's; empty ones fit every roll. `refusal` says why the last `hold` did not
+    take a lease that was free.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        holder: str,
+        lease_s: float,
+        clock: Callable[[], float],
+        ledger: str = "",
+        public_key: str = "",
+    ) -> None:
         self._store = store
         self._holder = holder
         self._lease_s = lease_s
         self._clock = clock
+        self._ledger = ledger
+        self._public_key = public_key
+        self.refusal = ""
+        self._told: set[str] = set()
         self._version: int | None = None
         self._seen: tuple[int, float] | None = None
 
@@ -36,17 +56,46 @@ class Registry:
         found = await self._store.state(TENANT, NAME)
         return decoded(found.value) if found else new_roll()
 
-    async def hold(self) -> Roll | None:
-        """Take or keep the lease, and return the roll; None while another holds it. Raises `StoreError`."""
+    async def hold(self, *, adopts: bool = False) -> Roll | None:
+        """Take or keep the lease, and return the roll; None while another holds it. Raises `StoreError`.
+
+        None too, with a `refusal`, when its machines are in another ledger, unless this host `adopts` them: it would
+        count what they cost from nothing, and its key would not open them.
+        """
         found = await self._store.state(TENANT, NAME)
         roll = decoded(found.value) if found else new_roll()
         if roll.holder not in (RELEASED, self._holder) and not self._has_run_out(found):
             return None
+        self.refusal = "" if adopts else self.why_foreign(roll)
+        if self.refusal:
+            self._tell_once(self.refusal)
+            return None
         try:
             self._version = found.version if found else None
-            return await self.write(replace(roll, holder=self._holder))
+            ours = (self._ledger or roll.ledger, self._public_key or roll.public_key)
+            return await self.write(replace(roll, holder=self._holder, ledger=ours[0], public_key=ours[1]))
         except LeaseLost:
             return None
+
+    def why_foreign(self, roll: Roll) -> str:
+        """Why this host may not control this fleet; empty when it may."""
+        if not self._ledger or roll.ledger in ("", self._ledger):
+            return ""
+        return (
+            f"the machines of this fleet are in the ledger {roll.ledger} of another host, this host's is "
+            f"{self._ledger}: copy that host's fleet folder here (ledger.sqlite, ssh_key), or where it is lost make "
+            "this host the one that counts with `python -m workbench fleet adopt`"
+        )
+
+    def reachable(self, roll: Roll) -> Roll:
+        """The roll with the machines that this host's key opens: all, or none."""
+        if not roll.nodes or not self._public_key or roll.public_key in ("", self._public_key):
+            return roll
+        self._tell_once(
+            "this host's SSH key does not open the machines of this fleet, they take no requests from here: copy "
+            "ssh_key from the fleet folder of the host that rented them"
+        )
+        return replace(roll, nodes=())
 
     async def write(self, roll: Roll) -> Roll:
         """Keep this roll; raises `LeaseLost` when another has taken over, and `StoreError`."""
@@ -74,6 +123,11 @@ class Registry:
         value = b"" if count is None else str(count).encode()
         if not await self._store.set_state(TENANT, WANTED, value, expected=found.version if found else None):
             raise StoreError("somebody else changed the order at the same time; try again")
+
+    def _tell_once(self, told: str) -> None:
+        if told not in self._told:
+            log.warning("fleet.not_ours %s", told)
+            self._told.add(told)
 
     def _has_run_out(self, found: State | None) -> bool:
         now_s = self._clock()
