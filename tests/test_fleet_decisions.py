@@ -70,6 +70,13 @@ def test_a_filter_of_the_file_replaces_ours_of_the_same_field() -> None:
     assert [each for each in asked if each.field == "reliability2"] == [theirs]
 
 
+def test_an_offer_that_ends_soon_is_not_asked_for() -> None:
+    lasting = {each.value for each in conditions(TERMS) if each.field == "duration"}
+    assert lasting == {4 * 3600}
+    brief = replace(TERMS, limits=Limits(lifetime_s=1800))
+    assert Condition("duration", "gte", 1800) in conditions(brief)
+
+
 # ── money ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 MONEY = st.decimals(min_value=0, max_value=100, places=4)

@@ -17,7 +17,7 @@ from workbench.fleet.terms import Terms
 
 TOKENS_PER_S: Mapping[str, float] = {"RTX 3090": 141.0, "RTX 4090": 196.0}
 EXPECTED_HOURS = 4
-"""Over how long the price of pulling the model is spread."""
+"""Over how long the price of pulling the model is spread, and how long an offer must last at least."""
 
 BID_MARGIN = Decimal("1.15")
 """Bid this many times the lowest price: who bids the least is outbid first."""
@@ -46,7 +46,12 @@ class Choice:
 
 def conditions(terms: Terms) -> tuple[Condition, ...]:
     """What to search for."""
-    ours = [*USUAL, Condition("gpu_ram", "gte", round(terms.vram_gb * 1000))]
+    lasts_s = min(EXPECTED_HOURS * 3600, terms.limits.lifetime_s)
+    ours = [
+        *USUAL,
+        Condition("gpu_ram", "gte", round(terms.vram_gb * 1000)),
+        Condition("duration", "gte", lasts_s),  # else it would be drained, and its model pulled again, too soon
+    ]
     if terms.gpus:
         ours.append(Condition("gpu_name", "in", terms.gpus))
     theirs = {condition.field for condition in terms.conditions}
