@@ -23,7 +23,7 @@ from benchmarks.judging import Table
 from benchmarks.month import Mode, Scenario, always_on_usd, elastic_usd
 from benchmarks.throughput import Speed, known_speeds
 from workbench.errors import ConfigurationError
-from workbench.prices import VAST, ApiPrice, GpuPrice, Prices, api_usd, load_prices, savings
+from workbench.prices import HOURS_PER_MONTH, VAST, ApiPrice, GpuPrice, Prices, api_usd, load_prices, savings
 
 RESULTS = ROOT / "benchmarks" / "results" / "costs.json"
 MODEL = "qwen3-coder:30b"
@@ -82,9 +82,10 @@ def _api(month: Scenario, price: ApiPrice) -> Baseline:
 
 
 def _cloud(cold: Scenario, price: GpuPrice) -> Baseline:
+    # Clouds let data in for nothing, and a GPU's list price has a local disk in it.
+    cold = replace(cold, redis_usd_per_month=0.0, down_usd_per_gb=0.0, disk_usd_per_h=0.0)
     low, high = (
-        elastic_usd(replace(cold, gpu_usd_per_h=usd_per_h, redis_usd_per_month=0.0))
-        for usd_per_h in (price.low_usd_per_h, price.high_usd_per_h)
+        elastic_usd(replace(cold, gpu_usd_per_h=usd_per_h)) for usd_per_h in (price.low_usd_per_h, price.high_usd_per_h)
     )
     return Baseline(f"{price.name} at {price.provider}", low, high, is_cloud=True)
 
@@ -125,7 +126,8 @@ def break_even_requests(month: Scenario, price: ApiPrice, *, nodes: int, first_t
 
     Never: when that many requests would no longer be served within the latency target.
     """
-    per_request_usd = api_usd(month.usage, price) / month.requests_per_month
+    many = replace(month, requests_per_month=1e6)  # any number will do, but not a month's own, which may be none
+    per_request_usd = api_usd(many.usage, price) / many.requests_per_month
     requests = always_on_usd(month, nodes=nodes) / per_request_usd if per_request_usd > 0 else math.inf
     there = replace(month, requests_per_month=requests)
     if not math.isfinite(requests) or first_token_p95_s(there, nodes=nodes) > first_token_s:
@@ -146,7 +148,7 @@ def answers(month: Scenario, gpu: str, prices: Prices, *, nodes: int, target: fl
 
 
 def clouded(month: Scenario, prices: Prices, *, target: float = TARGET) -> list[Answer]:
-    """The question for every GPU that a cloud rents too: its speed is on both sides and cancels out."""
+    """The question for every GPU that a cloud rents too: its speed is on both sides and cancels out, but for boots."""
     found = []
     for gpu in dict.fromkeys(price.name for price in prices.gpu if price.provider != VAST):
         here = replace(month, gpu_usd_per_h=prices.gpu_price(gpu, provider=VAST).usd_per_h)
@@ -227,7 +229,8 @@ def assumptions(month: Scenario) -> str:
         f"{month.requests_per_month:,.0f} requests a month of {month.read_tokens:,.0f} tokens read again, "
         f"{month.write_tokens + month.input_tokens:,.0f} new and {month.output_tokens:,.0f} generated; "
         f"{month.hit_rate:.0%} of their cost answered from memory; elastic nodes busy {month.utilisation:.0%} of the "
-        f"time that they are paid"
+        f"time that they are paid and booted {month.boots_per_month:,.0f} times, pulling {month.pull_gb:g} GB at "
+        f"${month.down_usd_per_gb:g} a GB each time; a disk of ${month.disk_usd_per_h * HOURS_PER_MONTH:.0f} a month"
     )
 
 

@@ -40,7 +40,11 @@ class Scenario:
     """Requests in the busiest hour ÷ those in a mean one."""
     boots_per_month: float = 60.0
     boot_h: float = 0.25
-    disk_usd_per_h: float = 0.0
+    pull_gb: float = 19.0
+    """What a node downloads at each boot: the model."""
+    down_usd_per_gb: float = 0.02
+    disk_usd_per_h: float = 60 * 0.15 / HOURS_PER_MONTH
+    """Of a disk of 60 GB at $0.15 a GB and month."""
     redis_usd_per_month: float = 5.0
 
     @property
@@ -68,14 +72,24 @@ class Scenario:
 
 def elastic_usd(month: Scenario) -> float:
     """A month on nodes that come and go."""
-    paid_s = month.paid_h * 3600
-    rental = Rental(paid_s, paid_s, month.gpu_usd_per_h, month.disk_usd_per_h)
-    boots = month.boots_per_month * month.boot_h * month.gpu_usd_per_h
-    return fleet_usd([rental], failed_boots_usd=boots, redis_usd=month.redis_usd_per_month)
+    paid_h = month.paid_h + month.boots_per_month * month.boot_h
+    rental = _rental(month, paid_h=paid_h, boots=month.boots_per_month)
+    return fleet_usd([rental], redis_usd=month.redis_usd_per_month)
 
 
 def always_on_usd(month: Scenario, *, nodes: int) -> float:
     """A month on so many nodes that never sleep; hits change nothing here."""
-    month_s = HOURS_PER_MONTH * 3600
-    rental = Rental(month_s, month_s, month.gpu_usd_per_h, month.disk_usd_per_h)
+    rental = _rental(month, paid_h=HOURS_PER_MONTH, boots=1)
     return fleet_usd([rental] * nodes, redis_usd=month.redis_usd_per_month)
+
+
+def _rental(month: Scenario, *, paid_h: float, boots: float) -> Rental:
+    """GPU and disk for so many hours, and the model pulled so many times."""
+    return Rental(
+        billed_s=paid_h * 3600,
+        exist_s=paid_h * 3600,
+        gpu_usd_per_h=month.gpu_usd_per_h,
+        disk_usd_per_h=month.disk_usd_per_h,
+        down_gb=boots * month.pull_gb,
+        down_usd_per_gb=month.down_usd_per_gb,
+    )

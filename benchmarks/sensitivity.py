@@ -23,8 +23,10 @@ RANGES: Mapping[str, Range] = {
     "write_tokens": (500.0, 3_000.0),
     "read_tokens": (10_000.0, 60_000.0),
     "requests_per_month": (20_000.0, 300_000.0),
+    "boots_per_month": (10.0, 200.0),
+    "down_usd_per_gb": (0.0, 0.04),
 }
-"""What is not known of somebody's traffic. Price and speed of the GPU are added by `ranges`."""
+"""What is not known of somebody's traffic and machines. Price and speed of the GPU are added by `ranges`."""
 
 
 def ranges(month: Scenario, price: GpuPrice) -> dict[str, Range]:

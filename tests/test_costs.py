@@ -48,6 +48,8 @@ PLAIN = Scenario(
     prefix_reuse=0.9,
     utilisation=0.5,
     boots_per_month=0.0,
+    down_usd_per_gb=0.0,
+    disk_usd_per_h=0.0,
     redis_usd_per_month=0.0,
 )
 
@@ -63,6 +65,13 @@ def test_an_elastic_month_is_paid_by_what_misses_and_an_always_on_one_is_not() -
     assert elastic_usd(replace(PLAIN, boots_per_month=4, boot_h=0.25, redis_usd_per_month=5)) == pytest.approx(86)
     hits = replace(PLAIN, hit_rate=0.9)
     assert always_on_usd(PLAIN, nodes=2) == always_on_usd(hits, nodes=2) == pytest.approx(1460)
+
+
+def test_every_boot_pulls_the_model_and_a_disk_costs_as_long_as_its_node_exists() -> None:
+    booting = replace(PLAIN, requests_per_month=0.0, boots_per_month=60, boot_h=0.5, pull_gb=19, down_usd_per_gb=0.02)
+    assert elastic_usd(booting) == pytest.approx(30 * 1.0 + 60 * 19 * 0.02)
+    assert elastic_usd(replace(booting, disk_usd_per_h=0.1)) == pytest.approx(30 * 1.1 + 60 * 19 * 0.02)
+    assert always_on_usd(replace(booting, disk_usd_per_h=0.1), nodes=2) == pytest.approx(2 * (730 * 1.1 + 0.38))
 
 
 def naive_erlang_c(servers: int, load: float) -> float:
@@ -132,7 +141,8 @@ def test_the_question_is_answered_for_every_baseline_and_losses_are_told() -> No
 
 
 def test_the_same_gpu_at_a_cloud_needs_no_speed() -> None:
-    slow, fast = (clouded(replace(costs.ASSUMED, decode_tokens_per_s=speed), PRICES) for speed in (10.0, 1_000.0))
+    month = replace(costs.ASSUMED, boots_per_month=0.0)
+    slow, fast = (clouded(replace(month, decode_tokens_per_s=speed), PRICES) for speed in (10.0, 1_000.0))
     for one, other in zip(slow, fast, strict=True):
         assert one.needed == pytest.approx(other.needed, abs=0.1)
 
@@ -154,6 +164,8 @@ def test_break_even_is_where_both_cost_the_same_and_never_beyond_what_a_node_ser
     assert always_on_usd(there, nodes=1) == pytest.approx(requests * 0.0188, rel=1e-3)
     haiku = PRICES.api_price("claude-haiku-5-5")
     assert break_even_requests(here, haiku, nodes=1, first_token_s=FIRST_TOKEN_S) == math.inf
+    none = replace(here, requests_per_month=0.0)
+    assert break_even_requests(none, opus, nodes=1, first_token_s=FIRST_TOKEN_S) == pytest.approx(requests)
 
 
 def test_a_tornado_is_ranked_and_each_swing_starts_from_the_same_month() -> None:
