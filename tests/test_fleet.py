@@ -152,6 +152,33 @@ def test_another_controller_goes_on_where_the_first_one_crashed(tmp_path: Path) 
     asyncio.run(run())
 
 
+def test_another_host_with_its_own_ledger_and_key_leaves_the_machines_alone_until_it_adopts_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        spot = Spot(tmp_path / "a")
+        with running(spot.stand_in) as url:
+            async with spot.fleet(url) as fleet:
+                (node,) = (await fleet.up(1)).nodes
+            spot.folder = tmp_path / "b"
+            async with spot.fleet(url) as fleet:
+                for _ in range(2):
+                    await fleet.follow_once()
+                assert fleet.links.url(node.label) is None
+                assert caplog.text.count("does not open the machines") == 1
+                for refused in (fleet.up(2), fleet.down()):
+                    with pytest.raises(FleetError, match=r"in the ledger .* of another host"):
+                        await refused
+                assert await fleet.registry.wanted() == 0  # who has the ledger gives them back
+                assert len(spot.stand_in.market.live()) == 1
+                await fleet.adopt()
+                await fleet.down()
+                assert spot.stand_in.market.live() == []
+                assert (await fleet.ledger.cost()).total_usd > 0
+
+    asyncio.run(run())
+
+
 def test_an_instance_of_this_fleet_that_nobody_knows_is_swept(tmp_path: Path) -> None:
     async def run() -> None:
         spot = Spot(tmp_path)
