@@ -77,6 +77,8 @@ class Call:
     async def events(self) -> AsyncGenerator[Event, None]:
         """The reply's events; a failure before the first visible one is tried again, a later one is raised."""
         prefix = prefix_of(self._request)
+        if self._idle_s is None:
+            self._pool.prefills.note(self._request, self._model, prefix)
         while True:
             begun, tried = False, len(self._tried)
             try:

@@ -13,6 +13,7 @@ from workbench.backend.aliases import Aliases
 from workbench.backend.backend import Backend, Model
 from workbench.backend.call import Call
 from workbench.backend.dispatch import Dispatcher, full
+from workbench.backend.prefill import Prefills
 from workbench.backend.prefixes import Prefix
 from workbench.backend.routing import Origin
 from workbench.backend.station import Station, Ticket
@@ -58,6 +59,7 @@ class Pool:
         self.aliases = aliases or Aliases()
         self._waiting = waiting or Waiting()
         self.dispatcher = Dispatcher(clock=time.monotonic, queue_max=self._waiting.queue_max)
+        self.prefills = Prefills(time.monotonic)
         self.thinkers: list[Thinker] = []
         self._at: dict[Station, Thinker] = {}
         self._refresh_every_s = refresh_every_s
@@ -120,15 +122,24 @@ class Pool:
 
     # ── Thinkers come and go ────────────────────────────────────────────────────────────────────────────────
 
-    async def add(self, backend: Backend, *, source: Source = "api") -> Thinker:
-        """Open it and pass requests on to it; one with the same address that is here already stays instead."""
+    async def add(self, backend: Backend, *, source: Source = "api", is_warmed: bool = False) -> Thinker:
+        """Open it and pass requests on to it; one with the same address that is here already stays instead.
+
+        With `is_warmed` it first reads what prompts begin with lately, if others can take requests meanwhile.
+        """
         for thinker in self.thinkers:
             if thinker.url == backend.url:
                 thinker.station.is_draining = False
                 return thinker
         await backend.open()
         thinker = Thinker(backend, turns=self.dispatcher.turns, source=source)
-        await thinker.refresh()
+        try:
+            await thinker.refresh()
+            if is_warmed and any(other.state == "up" for other in self.thinkers):
+                await self.prefills.warm(thinker)
+        except BaseException:  # cancelled: nobody else would close it
+            await backend.close()
+            raise
         self._join(thinker)
         self.dispatcher.settle()
         return thinker

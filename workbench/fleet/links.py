@@ -159,6 +159,8 @@ class Links:
         if not link.is_member and not is_draining:
             await self._members.add(link.url)
             link.is_member = True
+            if self._links.get(node.label) is not link:  # forgotten meanwhile
+                await self._members.remove(link.url)
         if link.is_member and is_draining and not link.is_draining:
             await self._members.drain(link.url)
             link.is_draining = True

@@ -28,8 +28,8 @@ class PoolMembers:
         self._ids: dict[str, str] = {}
 
     async def add(self, url: str) -> None:
-        """Send requests there, too."""
-        self._ids[url] = (await self._pool.add(self._make(url))).id
+        """Send requests there, too, once it has read what prompts begin with lately."""
+        self._ids[url] = (await self._pool.add(self._make(url), is_warmed=True)).id
 
     async def drain(self, url: str) -> None:
         """Send no more requests there."""
