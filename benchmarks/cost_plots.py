@@ -31,6 +31,8 @@ NAMES = {
     "read_tokens": "tokens of the prefix",
     "requests_per_month": "requests a month",
     "gpu_usd_per_h": "GPU, $ an hour",
+    "boots_per_month": "boots a month",
+    "down_usd_per_gb": "traffic, $ a GB",
 }
 
 
