@@ -97,18 +97,19 @@ class Links:
     async def follow(self, roll: Roll) -> None:
         """Open, move, drain and close what the roll says."""
         await asyncio.gather(*(self._enlist(node) for node in roll.nodes if node.state in ("ready", "draining")))
-        known = {node.label for node in roll.nodes if node.state not in ("renting", "destroying")}
+        known = {node.label for node in roll.nodes if node.state != "destroying"}
         for label in self._links.keys() - known:
             await self.forget(label)
 
     async def prove(self, node: Node) -> Proof:
         """How far this machine is; see `Reach`. A proof goes on in the background between two questions."""
         link = await self._link(node)
-        if link.proof is None:
-            link.proof = asyncio.create_task(self._prove(link))
-        await asyncio.wait([link.proof], timeout=PROOF_WAIT_S)
-        if link.proof.done():
-            link.seen, link.proof = link.proof.result(), None
+        proof = link.proof = link.proof or asyncio.create_task(self._prove(link))
+        await asyncio.wait([proof], timeout=PROOF_WAIT_S)
+        if proof.done():
+            link.proof = None
+            if not proof.cancelled():  # `forget` cancels it, and the caller must not end with it
+                link.seen = proof.result()
         return link.seen
 
     async def silent_s(self, node: Node) -> float:

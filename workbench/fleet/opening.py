@@ -6,10 +6,11 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 FOLLOW_EVERY_S = 1.0
 ADOPT_SPARE_S = 10.0
+AGAIN_AFTER_S = 1.0
 TROUBLE_MOST = 3
 """So many looks in a row that rent nothing, for a reason, end an `up` that has no machine."""
 
@@ -62,8 +64,8 @@ class Fleet:
     async def serve(self) -> None:
         """Control the fleet (or wait to), and follow its roll, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.controller.run())
-            group.create_task(self.follow())
+            group.create_task(_endless("controller", self.controller.run))
+            group.create_task(_endless("follow", self.follow))
 
     async def follow(self) -> None:
         """Keep tunnels and pool in step with the roll, whoever writes it."""
@@ -191,6 +193,20 @@ async def open_fleet(
         )
         stack.push_async_callback(_release, registry)
         yield Fleet(terms, market, ledger, registry, links, renter, controller)
+
+
+async def _endless(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Begin it again whatever ends it, but our own end: machines cost money while nobody looks at the budget."""
+    while True:
+        task = asyncio.create_task(run())
+        try:
+            await asyncio.wait([task])
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        failure = None if task.cancelled() else task.exception()
+        log.error("fleet.ended_by_itself what=%s error=%r; it begins again", name, failure, exc_info=failure)
+        await asyncio.sleep(AGAIN_AFTER_S)
 
 
 async def _release(registry: Registry) -> None:

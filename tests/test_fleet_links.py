@@ -1,0 +1,86 @@
+"""The tunnels of one process: proofs that are interrupted, and what a controller makes of that."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from benchmarks.stand_ins.vast import StandInVast, running
+from workbench.cache.memory_store import MemoryStore
+from workbench.fleet.links import Links
+from workbench.fleet.nodes import Node, Roll
+from workbench.fleet.opening import Site, open_fleet
+from workbench.fleet.proving import Waiting
+from workbench.fleet.scaling import Load
+from workbench.fleet.terms import Limits, Terms
+from workbench.fleet.tunnel import SshAddress, Tunnel
+
+TERMS = Terms(model="qwen3-coder:30b", price_cap_usd_per_h=Decimal("0.60"), limits=Limits(starting_poll_s=0.01))
+BOOTING = Node(
+    "thinker:mine:00000000-000000000000:9", 1, 2, "RTX 4090", "bid", Decimal("0.1"), 1.5, 2.5, "booting", 3.5,
+    step="ssh", addresses=(SshAddress("127.0.0.1", 1),),
+)  # fmt: skip
+
+
+class Nowhere:
+    """Never connects, and says when somebody tries."""
+
+    def __init__(self) -> None:
+        self.tried = asyncio.Event()
+
+    async def open(self, address: SshAddress, *, host_key: str, far_port: int) -> Tunnel:
+        self.tried.set()
+        return await asyncio.Event().wait()  # type: ignore[return-value]  # it never returns
+
+
+def test_a_proof_whose_link_is_closed_meanwhile_is_not_there_yet() -> None:
+    async def run() -> None:
+        nowhere = Nowhere()
+        async with Links([nowhere], TERMS) as links:
+            for stored in (replace(BOOTING, state="renting"), replace(BOOTING, state="destroying")):
+                proving = asyncio.create_task(links.prove(BOOTING))
+                await nowhere.tried.wait()
+                await links.follow(Roll(fleet="00000000", nodes=(stored,)))
+                assert isinstance(await proving, Waiting)
+
+    asyncio.run(run())
+
+
+def test_the_link_to_a_machine_that_the_store_does_not_know_as_booting_yet_stays() -> None:
+    async def run() -> None:
+        async with Links([Nowhere()], TERMS) as links:
+            await links.prove(BOOTING)
+            await links.follow(Roll(fleet="00000000", nodes=(replace(BOOTING, state="renting"),)))
+            assert links.url(BOOTING.label)
+
+    asyncio.run(run())
+
+
+def test_a_controller_that_ends_by_itself_begins_again(tmp_path: Path) -> None:
+    ends: list[BaseException] = [asyncio.CancelledError(), KeyError("a mistake")]
+
+    async def run() -> None:
+        looked = asyncio.Event()
+
+        def load() -> Load:
+            if ends:
+                raise ends.pop()
+            looked.set()
+            return Load(0.0, 0.0)
+
+        stand_in = StandInVast(gaps_s={})
+        with running(stand_in) as url:
+            site = Site(SecretStr(stand_in.key), url, tmp_path, gaps_s={})
+            async with open_fleet(TERMS, site, MemoryStore(max_bytes=2**20), load=load) as fleet:
+                serving = asyncio.create_task(fleet.serve())
+                async with asyncio.timeout(20):
+                    await looked.wait()
+                serving.cancel()
+                await asyncio.wait([serving])
+                assert serving.cancelled()
+
+    asyncio.run(run())
