@@ -121,26 +121,26 @@ RULES = Scaling(least=0, most=3, grow_wait_s=10, grow_after_s=30, shrink_idle_s=
 
 def test_one_more_is_wanted_only_after_the_wait_has_lasted_and_all_are_ready() -> None:
     slow = Load(wait_s=20, idle_s=0)
-    wanted = scaled(Wanted(1), slow, RULES, now_s=0, ready=1)
-    assert scaled(wanted, slow, RULES, now_s=29, ready=1).count == 1
-    assert scaled(wanted, slow, RULES, now_s=31, ready=0).count == 1
-    assert scaled(wanted, slow, RULES, now_s=31, ready=1).count == 2
-    calm = scaled(wanted, Load(wait_s=1, idle_s=0), RULES, now_s=20, ready=1)
-    assert scaled(calm, slow, RULES, now_s=31, ready=1).count == 1
+    wanted = scaled(Wanted(1), slow, RULES, now_s=0, ready=1, starting=0)
+    assert scaled(wanted, slow, RULES, now_s=29, ready=1, starting=0).count == 1
+    assert scaled(wanted, slow, RULES, now_s=31, ready=0, starting=0).count == 1
+    assert scaled(wanted, slow, RULES, now_s=31, ready=1, starting=0).count == 2
+    calm = scaled(wanted, Load(wait_s=1, idle_s=0), RULES, now_s=20, ready=1, starting=0)
+    assert scaled(calm, slow, RULES, now_s=31, ready=1, starting=0).count == 1
 
 
 def test_the_first_request_wakes_a_fleet_of_none_and_idleness_ends_it() -> None:
-    woken = scaled(Wanted(0), Load(wait_s=math.inf, idle_s=0), RULES, now_s=0, ready=0)
+    woken = scaled(Wanted(0), Load(wait_s=math.inf, idle_s=0), RULES, now_s=0, ready=0, starting=0)
     assert woken.count == 1
-    assert scaled(woken, Load(wait_s=0, idle_s=899), RULES, now_s=1, ready=1).count == 1
-    assert scaled(woken, Load(wait_s=0, idle_s=900), RULES, now_s=1, ready=1).count == 0
+    assert scaled(woken, Load(wait_s=0, idle_s=899), RULES, now_s=1, ready=1, starting=0).count == 1
+    assert scaled(woken, Load(wait_s=0, idle_s=900), RULES, now_s=1, ready=1, starting=0).count == 0
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 2000), st.integers(0, 3)), max_size=50))
 def test_never_less_than_the_least_or_more_than_the_most(steps: list[tuple[float, float, int]]) -> None:
     rules, wanted = replace(RULES, least=1), Wanted(1)
     for now, (wait_s, idle_s, ready) in enumerate(steps):
-        wanted = scaled(wanted, Load(wait_s, idle_s), rules, now_s=float(now * 20), ready=ready)
+        wanted = scaled(wanted, Load(wait_s, idle_s), rules, now_s=float(now * 20), ready=ready, starting=0)
         assert 1 <= wanted.count <= 3
 
 

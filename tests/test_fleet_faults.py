@@ -1,38 +1,31 @@
 """Hours of a fleet under random faults, on a virtual clock: no machine is lost, and no budget is passed.
 
-50 schedules by default; `FLEET_SCHEDULES=200` runs more.
+Half of them follow a load that comes and goes, the others keep two machines. 50 schedules by default;
+`FLEET_SCHEDULES=200` runs more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import random
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from benchmarks.stand_ins.vast import StandInVast
-from benchmarks.stand_ins.vast_market import Market
 from benchmarks.stand_ins.vast_script import MACHINES, random_lives, random_troubles
 from benchmarks.stand_ins.virtual_time import VirtualLoop, run_virtually
-from workbench.cache.memory_store import MemoryStore
-from workbench.fleet.fleet import Controller, Look
-from workbench.fleet.ledger import Ledger
-from workbench.fleet.nodes import Node
-from workbench.fleet.proving import Proof, Proved, Unfit, Waiting
-from workbench.fleet.registry import Registry
-from workbench.fleet.renting import Renter
+from tests.fleet_scene import START_S, Scene
+from workbench.fleet.fleet import Look
+from workbench.fleet.scaling import Load
 from workbench.fleet.terms import Budget, Limits, Scaling, Terms
-from workbench.fleet.vast import VastClient
 
 SCHEDULES = int(os.environ.get("FLEET_SCHEDULES", "50"))
-START_S = 1_800_000_000.0
 HORIZON_S = 7200.0
 WIND_UP_S = 5400.0
 LIMITS = Limits(poll_s=45.0, starting_poll_s=20.0)
@@ -43,32 +36,32 @@ TERMS = Terms(
     scaling=Scaling(least=2, most=3), budget=Budget(total_usd=Decimal("0.80")),
 )  # fmt: skip
 
+BY_LOAD = replace(TERMS, scaling=Scaling(least=0, most=3))
+UNWANTED = "not wanted any more"
 
-@dataclass(slots=True)
-class VirtualReach:
-    """What a tunnel would show, taken from the stand-in's own state."""
 
-    market: Market
-    clock: VirtualLoop
+@dataclass(frozen=True, slots=True)
+class Spells:
+    """A load that comes and goes, for ever the same: when it began and ended, and how long it would wait."""
 
-    async def prove(self, node: Node) -> Proof:
-        instance = self.market.instances[node.instance_id or 0]
-        now_s = self.market.clock()
-        if instance.destroyed_s is not None or instance.status(now_s) != "running":
-            return Waiting("ssh", "nothing answers")
-        if instance.life.gpu_name:
-            return Unfit("wrong GPU")
-        return Proved("ssh-ed25519 key") if instance.has_pulled(now_s) else Waiting("pull", "not there yet")
+    spells: tuple[tuple[float, float, float], ...]
 
-    async def silent_s(self, node: Node) -> float:
-        instance = self.market.instances[node.instance_id or 0]
-        return 0.0 if instance.status(self.market.clock()) == "running" else 60.0
+    def at(self, now_s: float) -> Load:
+        begun = [spell for spell in self.spells if spell[0] <= now_s]
+        if not begun:
+            return Load(0.0, now_s)
+        _, end_s, wait_s = begun[-1]
+        return Load(wait_s, max(now_s - end_s, 0.0))
 
-    def in_flight(self, node: Node) -> int:
-        return 0
 
-    async def forget(self, label: str) -> None:
-        pass
+def spells(draw: random.Random) -> Spells:
+    """As many as the schedule is long."""
+    drawn, now_s = [], 0.0
+    while now_s < HORIZON_S:
+        start_s = now_s + draw.uniform(0, 2500)
+        now_s = start_s + draw.uniform(1, 2000)
+        drawn.append((start_s, now_s, draw.choice((0.0, 5.0, 30.0, math.inf))))
+    return Spells(tuple(drawn))
 
 
 class Town:
@@ -82,44 +75,31 @@ class Town:
         self.longest_outage_s = max((end - start for start, end in outages), default=0.0)
         self.stand_in = StandInVast(
             [replace(machine, machine_id=machine.machine_id + 100 * copy) for copy in range(4) for machine in MACHINES],
-            clock=self.now_s, outages=outages, credit_usd=1000,
+            clock=lambda: START_S + loop.time(), outages=outages, credit_usd=1000,
             lives=random_lives(seed, share=0.5, horizon_s=HORIZON_S / 2),
             troubles=lambda endpoint, number: (self.troubles(endpoint, number) if self.is_faulty else None),
         )  # fmt: skip
         self.troubles = random_troubles(seed, share=self.draw.choice((0.0, 0.05, 0.2)))
         self.is_faulty = True
-        self.store = MemoryStore(max_bytes=2**20)
-        self.ledger = Ledger(folder / "ledger.sqlite", clock=self.now_s)
-        self.reach = VirtualReach(self.stand_in.market, loop)
-        self.looks: list[Look] = []
+        self.spells = spells(self.draw) if seed % 2 else None
+        self.scene = Scene(loop, folder, BY_LOAD if self.spells else TERMS, self.stand_in)
+        self.ledger = self.scene.ledger
         self.most_usd_per_h = Decimal(0)
-
-    def now_s(self) -> float:
-        return START_S + self.loop.time()
-
-    def registry(self, holder: str) -> Registry:
-        return Registry(self.store, holder=holder, lease_s=LIMITS.lease_s, clock=self.loop.time)
-
-    @contextlib.asynccontextmanager
-    async def controller(self, holder: str) -> AsyncIterator[Controller]:
-        registry = self.registry(holder)
-        async with VastClient(
-            SecretStr(self.stand_in.key), base_url="http://vast", transport=self.stand_in.transport(),
-            clock=self.loop.time, timeout_s=30,
-        ) as market:  # fmt: skip
-            renter = Renter(market, self.ledger, registry, TERMS, base_url="http://vast", clock=self.now_s)
-            yield Controller(
-                market, self.ledger, registry, renter, self.reach, TERMS,
-                public_key="ssh-ed25519 ours", tell=self.hear, clock=self.now_s,
-            )  # fmt: skip
+        self.given_up: set[str] = set()
 
     def hear(self, look: Look) -> None:
-        self.looks.append(look)
         self.most_usd_per_h = max(self.most_usd_per_h, sum((node.usd_per_h for node in look.roll.nodes), Decimal(0)))
+        for node in look.roll.nodes:
+            if self.is_faulty and node.why == UNWANTED and node.label not in self.given_up:
+                self.given_up.add(node.label)
+                idle_s = self.spells.at(node.since_s - START_S).idle_s if self.spells else 0.0
+                assert idle_s >= BY_LOAD.scaling.shrink_idle_s, "it was given up while it was asked for"
 
     async def run_for(self, holder: str, seconds: float) -> None:
         """A controller that ends, as by a crash, in the middle of whatever it does."""
-        async with self.controller(holder) as controller:
+        asked = self.spells
+        load = (lambda: asked.at(self.loop.time())) if asked and self.is_faulty else None
+        async with self.scene.controller(holder, load=load, tell=self.hear) as controller:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await controller.run()
@@ -146,7 +126,7 @@ class Town:
                 await asyncio.sleep(self.draw.uniform(0, 120))
             self.is_faulty = False
             self.stand_in.outages.clear()
-            await self.registry("").order(0)
+            await self.scene.orders.place(0)
             await self.run_for("last", WIND_UP_S)
             watching.cancel()
 
@@ -161,7 +141,7 @@ def test_no_machine_is_lost_and_no_budget_is_passed(seed: int, tmp_path: Path) -
             market = town.stand_in.market
             assert [instance.label for instance in market.live()] == []
             assert await town.ledger.live() == ()
-            assert (await town.registry("").read()).nodes == ()
+            assert (await town.scene.registry("").read()).nodes == ()
             assert max(town.stand_in.labels.values(), default=0) <= 1, "a create was repeated"
             assert town.stand_in.too_early == {}
             slack_s = LIMITS.poll_s + LIMITS.drain_s + town.longest_outage_s + ABSENCE_S

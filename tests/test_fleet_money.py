@@ -20,9 +20,12 @@ from workbench.cache.memory_store import MemoryStore
 from workbench.fleet.fleet import Controller, Look
 from workbench.fleet.ledger import Ledger
 from workbench.fleet.nodes import Node, Roll
+from workbench.fleet.orders import Orders
 from workbench.fleet.proving import Proof, Proved
 from workbench.fleet.registry import Registry
 from workbench.fleet.renting import Renter
+from workbench.fleet.reports import Reports
+from workbench.fleet.sizing import Sizer
 from workbench.fleet.terms import Budget, Limits, Scaling, Terms
 from workbench.fleet.vast import VastClient
 
@@ -57,6 +60,7 @@ class Town:
         self.folder = folder
         self.stand_in = StandInVast(clock=self.now_s, credit_usd=1000, **stand_in)
         self.store = MemoryStore(max_bytes=2**20)
+        self.orders = Orders(self.store, clock=self.now_s)
         self.looks: list[Look] = []
 
     def now_s(self) -> float:
@@ -75,9 +79,13 @@ class Town:
             SecretStr(self.stand_in.key), base_url="http://vast", transport=self.stand_in.transport(),
             clock=self.loop.time, timeout_s=30,
         ) as market:  # fmt: skip
-            renter = Renter(market, ledger, registry, terms, base_url="http://vast", clock=self.now_s)
+            renter, reach = (
+                Renter(market, ledger, registry, terms, base_url="http://vast", clock=self.now_s),
+                NearReach(),
+            )
+            reports = Reports(self.store, holder=name, clock=self.loop.time)
             controller = Controller(
-                market, ledger, registry, renter, NearReach(), terms,
+                market, ledger, registry, renter, reach, Sizer(self.orders, reports, reach, terms, clock=self.now_s), terms,
                 public_key=key, tell=self.looks.append, clock=self.now_s,
             )  # fmt: skip
             try:
@@ -137,7 +145,7 @@ def test_a_machine_that_destroyed_itself_in_the_night_cost_until_then(tmp_path: 
         instance.destroyed_s = town.now_s() + LIMITS.dead_man_s
         await asyncio.sleep(12 * 3600)
         async with town.host() as host:
-            await host.registry.order(0)
+            await town.orders.place(0)
             await host.look_for(LIMITS.lease_s + 60)
             assert await host.ledger.live() == ()
             (entry,) = await host.ledger.entries()

@@ -32,7 +32,7 @@ USUAL_FILE = Path("fleet.toml")
 FileOption = Annotated[Path | None, typer.Option("--file", help="The fleet file. [fleet.toml, if there is one]")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of tables.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-CountOption = Annotated[int | None, typer.Option("-n", min=1, help="How many machines. [the least of the file]")]
+CountOption = Annotated[int | None, typer.Option("-n", min=1, help="How many machines. [the least of the file, or 1]")]
 
 
 @fleet.command()
@@ -69,11 +69,11 @@ def up(
 
     async def work(it: Fleet) -> Shown:
         await it.check_ours()  # before the order is touched
-        ordered, before = await it.registry.wanted(), (await it.registry.read()).nodes
+        before = (await it.registry.read()).nodes
         try:
             return tables.status(await it.up(count), it.links.url)
         except BaseException:  # Ctrl-C too: what this started must not go on costing
-            await (it.registry.order(ordered) if before else it.down())
+            await (it.orders.lift() if before else it.down())
             raise
 
     planned = _run(file, plan, as_json=as_json and dry_run, is_quiet=as_json and not dry_run)
@@ -157,7 +157,7 @@ def cost(file: FileOption = None, as_json: JsonOption = False) -> None:
 
 
 def _count(it: Fleet, count: int | None) -> int:
-    return it.terms.scaling.least if count is None else count
+    return it.least if count is None else count
 
 
 def _run(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from workbench.errors import FleetError, LedgerError, StoreError
+from workbench.errors import FleetError, LedgerError, MarketUnavailable, StoreError
 from workbench.fleet import budget
 from workbench.fleet.budget import Finding, Spent
 from workbench.fleet.keeping import Keeper
@@ -26,7 +26,7 @@ from workbench.fleet.nodes import Node, Roll
 from workbench.fleet.proving import Reach, proved
 from workbench.fleet.registry import Registry
 from workbench.fleet.renting import NothingFits, Renter
-from workbench.fleet.scaling import Load, Wanted, scaled
+from workbench.fleet.sizing import Sizer
 from workbench.fleet.sweeping import forgotten, orphans
 from workbench.fleet.terms import Terms
 from workbench.fleet.vast import VastClient
@@ -50,7 +50,6 @@ class Look:
 class Controller:
     """See the module. `look` is one round; `run` makes rounds until it is cancelled.
 
-    `load` tells what the proxy expects; without it the least number of machines is wanted, or what was ordered.
     `tell` hears of every look. `clock` is seconds since 1970.
     """
 
@@ -61,11 +60,11 @@ class Controller:
         registry: Registry,
         renter: Renter,
         reach: Reach,
+        sizer: Sizer,
         terms: Terms,
         *,
         public_key: str,
         log_folder: Path | None = None,
-        load: Callable[[], Load] | None = None,
         tell: Callable[[Look], None] | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -75,16 +74,14 @@ class Controller:
         self._registry = registry
         self._renter = renter
         self._reach = reach
+        self._sizer = sizer
         self._terms = terms
         self._public_key = public_key
         self._log_folder = log_folder
-        self._load = load
         self._tell = tell
         self._clock = clock
         self._sleep = sleep
-        self._keeper = Keeper(ledger, reach)
-        self._wanted = Wanted(terms.scaling.least)
-        self._order: int | None = None
+        self._keeper = Keeper(ledger, sizer.busy)
         self._trouble = ""
 
     async def run(self) -> None:
@@ -109,14 +106,17 @@ class Controller:
         roll = await self._registry.hold()
         if roll is None:
             return None
+        if self._registry.is_new:
+            self._sizer.forget()
         self._trouble = ""
         instances = await self._instances()
+        roll = await self._registry.write(roll)  # the list may have taken long: is the lease still ours?
         if instances is not None:
             roll = await self._matched(roll, instances)
         roll = await self._asked(roll)
         finding = await self._judged(roll)
-        roll, wanted = await self._sized(self._bounded(roll, finding))
-        roll = await self._registry.write(self._drained(roll))  # before anything is done
+        roll, wanted = await self._sizer.sized(self._bounded(roll, finding))
+        roll = await self._registry.write(self._sizer.drained(roll))  # before anything is done
         returned = await self._returned(roll)
         roll = roll if returned == roll else await self._registry.write(returned)
         if finding.verdict == "rent" and instances is not None and len(roll.nodes) < wanted:
@@ -129,12 +129,16 @@ class Controller:
     # ── what is there ───────────────────────────────────────────────────────────────────────────────────────
 
     async def _instances(self) -> tuple[Instance, ...] | None:
-        """All instances; None when the market does not tell."""
+        """All instances; None when the market does not tell, or not while the lease is certain to be ours."""
+        most_s = self._terms.limits.lease_s / 2
         try:
-            return await self._market.instances()
+            async with asyncio.timeout(most_s):
+                return await self._market.instances()
+        except TimeoutError:
+            self._note(MarketUnavailable(f"the market did not list the instances within {most_s:g} s"))
         except FleetError as error:
             self._note(error)
-            return None
+        return None
 
     async def _matched(self, roll: Roll, instances: tuple[Instance, ...]) -> Roll:
         """The roll with what the market says of each node; orphans are destroyed on the way."""
@@ -199,7 +203,7 @@ class Controller:
             roll = self._noted(roll, node, after)
         return roll
 
-    # ── money and size ──────────────────────────────────────────────────────────────────────────────────────
+    # ── money ───────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _judged(self, roll: Roll, *, more_usd_per_h: Decimal = Decimal(0)) -> Finding:
         """What the budget says; while the ledger fails nothing is rented."""
@@ -229,33 +233,6 @@ class Controller:
                 roll = roll.having(node.to("destroying", now_s=self._clock(), why=finding.why))
             elif node.state == "ready":
                 roll = roll.having(node.to("draining", now_s=self._clock(), why=finding.why))
-        return roll
-
-    async def _sized(self, roll: Roll) -> tuple[Roll, int]:
-        """How many are wanted, and the roll with those drained or destroyed that are too many."""
-        now_s = self._clock()
-        order = await self._registry.wanted()
-        if order != self._order:  # somebody wants something else: what failed before is tried again
-            self._order, roll = order, replace(roll, paused_until_s=0.0, failed_starts=0)
-        ready = [node for node in roll.nodes if node.state == "ready"]
-        if self._load:
-            self._wanted = scaled(self._wanted, self._load(), self._terms.scaling, now_s=now_s, ready=len(ready))
-        wanted = self._wanted.count if order is None else order
-        active = [node for node in roll.nodes if node.state in ("ready", "booting")]
-        active.sort(key=lambda node: (node.state == "ready", self._reach.in_flight(node), -node.created_s))
-        for node in active[: max(len(active) - wanted, 0)]:
-            to = node.to("draining" if node.state == "ready" else "destroying", now_s=now_s, why="not wanted any more")
-            roll = roll.having(to)
-        return roll, wanted
-
-    def _drained(self, roll: Roll) -> Roll:
-        """The roll with those to be destroyed that have nothing more to do, or had their time for it."""
-        now_s, limits = self._clock(), self._terms.limits
-        for node in roll.nodes:
-            waited_s = now_s - node.since_s
-            is_idle = waited_s >= limits.notice_s and not self._reach.in_flight(node)
-            if node.state == "draining" and (is_idle or waited_s >= limits.drain_s):
-                roll = roll.having(node.to("destroying", now_s=now_s))
         return roll
 
     # ── what is done ────────────────────────────────────────────────────────────────────────────────────────

@@ -87,6 +87,11 @@ class Forward:
         return self._up.is_set()
 
     @property
+    def streams(self) -> int:
+        """How many connections lead through it now."""
+        return len(self._streams)
+
+    @property
     def address(self) -> SshAddress | None:
         """Where the tunnel leads now."""
         return self._tunnel.address if self._tunnel else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
@@ -11,7 +12,7 @@ from workbench.fleet.costing import Phase
 from workbench.fleet.ledger import Ledger
 from workbench.fleet.market import Instance, Rates
 from workbench.fleet.nodes import Node
-from workbench.fleet.proving import Reach, seen
+from workbench.fleet.proving import seen
 from workbench.fleet.terms import Limits, Terms
 
 log = logging.getLogger(__name__)
@@ -21,11 +22,11 @@ DEAD_MAN_SPARE_S = 120.0
 
 
 class Keeper:
-    """Writes down what each look at an instance means for its cost."""
+    """Writes down what each look at an instance means for its cost. `busy` tells the requests that run there."""
 
-    def __init__(self, ledger: Ledger, reach: Reach) -> None:
+    def __init__(self, ledger: Ledger, busy: Callable[[Node], int]) -> None:
         self._ledger = ledger
-        self._reach = reach
+        self._busy = busy
 
     async def found(self, node: Node, instance: Instance, terms: Terms, *, now_s: float) -> Node:
         """The node after a look at its instance; the ledger knows that it is rented, what it costs and what it does."""
@@ -71,6 +72,6 @@ class Keeper:
             case "renting" | "booting":
                 return "booting"
             case "ready" | "draining":
-                return "busy" if self._reach.in_flight(node) else "idle"
+                return "busy" if self._busy(node) else "idle"
             case "destroying":
                 return "failed" if node.has_failed else "idle"

@@ -53,6 +53,8 @@ class Link:
 
     forward: Forward
     url: str
+    model: str
+    context_tokens: int
     beaten_s: float
     is_member: bool = False
     is_draining: bool = False
@@ -80,7 +82,11 @@ class Links:
         self._clock = clock
         self._links: dict[str, Link] = {}
         self._opening = asyncio.Lock()
-        self._client = httpx2.AsyncClient(timeout=httpx2.Timeout(5.0, read=PROVE_S), trust_env=False)
+        self._client = httpx2.AsyncClient(
+            timeout=httpx2.Timeout(5.0, read=PROVE_S),
+            trust_env=False,
+            limits=httpx2.Limits(max_keepalive_connections=0),  # one kept open would look like a request
+        )
 
     async def __aenter__(self) -> Links:
         return self
@@ -122,8 +128,14 @@ class Links:
 
     def in_flight(self, node: Node) -> int:
         """Requests that this process has running there."""
-        link = self._links.get(node.label)
-        return self._members.in_flight(link.url) if link and self._members else 0
+        return self.busy().get(node.label, 0)
+
+    def busy(self) -> dict[str, int]:
+        """Requests that this process has running, by label; without a pool, whatever is open through its tunnels."""
+        return {label: self._running(link) for label, link in self._links.items()}
+
+    def _running(self, link: Link) -> int:
+        return self._members.in_flight(link.url) if self._members else link.forward.streams
 
     async def forget(self, label: str) -> None:
         """Close what leads there."""
@@ -148,9 +160,10 @@ class Links:
     async def _open(self, node: Node) -> Link:
         forward = Forward(self._openers, node.addresses, host_key=node.host_key, far_port=self._far_port)
         await forward.open()
-        url = f"ollama+http://127.0.0.1:{forward.local_port}?model={quote(self._terms.model, safe=':/')}"
-        priced = f"{url}&num_ctx={self._terms.context_tokens}&usd_per_h={node.usd_per_h:.4f}"
-        self._links[node.label] = Link(forward, priced, beaten_s=self._clock())
+        model, tokens = node.model or self._terms.model, node.context_tokens or self._terms.context_tokens
+        url = f"ollama+http://127.0.0.1:{forward.local_port}?model={quote(model, safe=':/')}"
+        priced = f"{url}&num_ctx={tokens}&usd_per_h={node.usd_per_h:.4f}"
+        self._links[node.label] = Link(forward, priced, model, tokens, beaten_s=self._clock())
         return self._links[node.label]
 
     async def _enlist(self, node: Node) -> None:
@@ -185,25 +198,25 @@ class Links:
         try:
             tags = await self._json(f"{base}/api/tags")
             step = "pull"
-            if not _named(tags, self._terms.model):
-                return Waiting("pull", f"{self._terms.model} is not there yet", key)
+            if not _named(tags, link.model):
+                return Waiting("pull", f"{link.model} is not there yet", key)
             step = "prove"
-            return await self._token(base, key)
+            return await self._token(link, base, key)
         except (httpx2.HTTPError, ValueError, TypeError, AttributeError) as error:
             return Waiting(step, f"{step}: {str(error) or type(error).__name__}", key)
 
-    async def _token(self, base: str, key: str) -> Proof:
+    async def _token(self, link: Link, base: str, key: str) -> Proof:
         """One token of the model, and where the model lies then."""
         ask = {
-            "model": self._terms.model,
+            "model": link.model,
             "messages": [{"role": "user", "content": "Hi"}],
-            "options": {"num_predict": 1, "num_ctx": self._terms.context_tokens},
+            "options": {"num_predict": 1, "num_ctx": link.context_tokens},
         }
         response = await self._client.post(f"{base}/api/chat", json=ask)
         last = (response.text.strip().splitlines() or ["nothing"])[-1]
         if response.status_code != 200 or not json.loads(last).get("done"):
             return Waiting("prove", f"no token came: {last[:200]}", key)
-        loaded = _named(await self._json(f"{base}/api/ps"), self._terms.model) or {}
+        loaded = _named(await self._json(f"{base}/api/ps"), link.model) or {}
         size, on_gpu = loaded.get("size") or 0, loaded.get("size_vram") or 0
         if size and on_gpu < ON_GPU * size:
             return Unfit(f"only {on_gpu / 1e9:.1f} of {size / 1e9:.1f} GB are in the GPU's memory: it is too small")

@@ -24,6 +24,7 @@ _LABEL = re.compile(r"thinker:(?P<project>[A-Za-z0-9._-]+):(?P<fleet>[0-9a-f]{8}
 class Node:
     """One machine. Times are seconds since 1970; `since_s` is when its state, `step_since_s` when its step began.
 
+    `model` and `context_tokens` are what it was rented for, empty and 0 where an older version did not note them.
     `step` is where a start has got to; `market_said` is the last status message, which shows whether that goes on.
     `seen_s` is when the market last told of it, 0 while it never did.
     """
@@ -50,6 +51,8 @@ class Node:
     has_failed: bool = False
     is_logged: bool = False
     seen_s: float = 0.0
+    model: str = ""
+    context_tokens: int = 0
 
     def to(self, state: State, *, now_s: float, why: str = "", has_failed: bool = False) -> Node:
         """The same node in another state."""

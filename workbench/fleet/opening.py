@@ -20,10 +20,13 @@ from workbench.fleet.asyncssh_tunnel import AsyncsshOpener, ssh_key
 from workbench.fleet.fleet import Controller, Look
 from workbench.fleet.ledger import Ledger
 from workbench.fleet.links import Links, Members
-from workbench.fleet.nodes import Roll
+from workbench.fleet.nodes import Node, Roll
+from workbench.fleet.orders import Orders
 from workbench.fleet.registry import Registry
 from workbench.fleet.renting import Renter
+from workbench.fleet.reports import Reports
 from workbench.fleet.scaling import Load
+from workbench.fleet.sizing import Sizer
 from workbench.fleet.system_tunnel import SystemOpener
 from workbench.fleet.terms import Terms
 from workbench.fleet.tunnel import Opener
@@ -36,7 +39,7 @@ FOLLOW_EVERY_S = 1.0
 ADOPT_SPARE_S = 10.0
 AGAIN_AFTER_S = 1.0
 TROUBLE_MOST = 3
-"""So many looks in a row that rent nothing, for a reason, end an `up` that has no machine."""
+"""So many looks in a row that rent nothing, for a reason, end an `up` that waits for no machine to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,17 @@ class Fleet:
     market: VastClient
     ledger: Ledger
     registry: Registry
+    orders: Orders
+    reports: Reports
     links: Links
     renter: Renter
     controller: Controller
+    load: Callable[[], Load] | None = None
+
+    @property
+    def least(self) -> int:
+        """How many `up` orders when it is not told."""
+        return max(self.terms.scaling.least, 1)
 
     async def serve(self) -> None:
         """Control the fleet (or wait to), and follow its roll, until cancelled."""
@@ -76,30 +87,35 @@ class Fleet:
     async def follow_once(self) -> None:
         """The same once; what fails is told."""
         try:
+            await self.orders.keep()
             await self.links.follow(self.registry.reachable(await self.registry.read()))
+            await self.reports.tell(self.links.busy(), self.load() if self.load else None)
         except WorkbenchError as error:
             log.warning("fleet.follow_failed error=%s", error)
 
     async def up(self, count: int | None) -> Roll:
-        """Order so many (None: the least of the terms, then as the load asks) and wait until they are ready.
+        """Order so many (None: the least of the terms, or one) and wait until they are ready.
 
-        Looks itself unless another process controls the fleet. Raises `FleetError` when nothing can be rented, and
-        when it takes longer than three starts may, or is for another host to do.
+        Looks itself unless another process controls the fleet. Raises `FleetError` when no more can be rented, when it
+        takes longer than three starts may, and when it is for another host to do. The order ends with this process's
+        fleet, or with `down`; then the load decides.
         """
         await self.check_ours()
-        await self.registry.order(count)
-        wanted = self.terms.scaling.least if count is None else count
+        wanted = self.least if count is None else count
+        await self.orders.place(wanted)
         troubled = 0
         try:
             async with asyncio.timeout(3 * self.terms.limits.start_s):
                 while True:
+                    await self.orders.keep()
                     looked = await self.controller.try_look()
                     roll = looked.roll if looked else await self.registry.read()
                     self._check_refusal()
-                    if sum(node.state == "ready" for node in roll.nodes) >= wanted:
+                    if sum(self._is_ready(node) for node in roll.nodes) >= wanted:
                         await self.links.follow(roll)
                         return roll
-                    is_stuck = looked is not None and looked.trouble and not roll.nodes
+                    is_waiting = any(node.state != "ready" for node in roll.nodes)
+                    is_stuck = looked is not None and looked.trouble and not is_waiting
                     troubled = troubled + 1 if is_stuck else 0
                     if looked and (troubled >= TROUBLE_MOST or (is_stuck and roll.paused_until_s)):
                         raise MarketRefused(looked.trouble)
@@ -108,6 +124,9 @@ class Fleet:
             raise MarketRefused(
                 f"{wanted} machines are not ready after {3 * self.terms.limits.start_s:.0f} s"
             ) from None
+
+    def _is_ready(self, node: Node) -> bool:
+        return node.state == "ready" and node.model in ("", self.terms.model)
 
     async def check_ours(self) -> None:
         """Raises `FleetError` when the machines are in another host's ledger: that one rents."""
@@ -133,17 +152,21 @@ class Fleet:
             raise FleetError("another controller is at work: end that proxy first, or copy its fleet folder") from None
 
     async def down(self) -> None:
-        """Order none, and wait until the market confirms that all are gone; raises `FleetError` when it does not."""
-        await self.registry.order(0)
+        """Order none, and wait until the market confirms that all are gone; raises `FleetError` when it does not.
+
+        After that none is rented until a request asks for a Thinker.
+        """
+        await self.orders.place(0)
         limits = self.terms.limits
         try:
             async with asyncio.timeout(limits.unknown_s + limits.drain_s + 300):
                 while True:
+                    await self.orders.keep()
                     looked = await self.controller.try_look()
                     roll = looked.roll if looked else await self.registry.read()
                     self._check_refusal()
                     if not roll.nodes:
-                        return
+                        return await self.orders.lift()
                     await asyncio.sleep(limits.starting_poll_s)
         except TimeoutError:
             left = ", ".join(f"{node.label} ({node.instance_id})" for node in (await self.registry.read()).nodes)
@@ -160,10 +183,15 @@ async def open_fleet(
     load: Callable[[], Load] | None = None,
     tell: Callable[[Look], None] | None = None,
 ) -> AsyncIterator[Fleet]:
-    """A fleet while the block runs; `store` is open. Its lease is given back in the end, its machines are not."""
+    """A fleet while the block runs; `store` is open.
+
+    Its lease is given back in the end and its order lifted; its machines stay.
+    """
     key_file = site.folder / "ssh_key"
     public_key = await asyncio.to_thread(ssh_key, key_file)
     openers: list[Opener] = [AsyncsshOpener(key_file), SystemOpener(key_file)]
+    holder = uuid.uuid4().hex
+    orders, reports = Orders(store), Reports(store, holder=holder)
     async with AsyncExitStack() as stack:
         market = await stack.enter_async_context(VastClient(site.key, base_url=site.base_url, gaps_s=site.gaps_s))
         ledger = Ledger(site.folder / "ledger.sqlite")
@@ -171,7 +199,7 @@ async def open_fleet(
         stack.push_async_callback(ledger.close)
         registry = Registry(
             store,
-            holder=uuid.uuid4().hex,
+            holder=holder,
             lease_s=terms.limits.lease_s,
             clock=time.monotonic,
             ledger=await ledger.identity(),
@@ -185,14 +213,14 @@ async def open_fleet(
             registry,
             renter,
             links,
+            Sizer(orders, reports, links, terms, load=load),
             terms,
             public_key=public_key,
             log_folder=site.folder / "logs",
-            load=load,
             tell=tell,
         )
-        stack.push_async_callback(_release, registry)
-        yield Fleet(terms, market, ledger, registry, links, renter, controller)
+        stack.push_async_callback(_release, registry, orders)
+        yield Fleet(terms, market, ledger, registry, orders, reports, links, renter, controller, load)
 
 
 async def _endless(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -209,8 +237,9 @@ async def _endless(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> N
         await asyncio.sleep(AGAIN_AFTER_S)
 
 
-async def _release(registry: Registry) -> None:
+async def _release(registry: Registry, orders: Orders) -> None:
     try:
+        await orders.lift()
         await registry.release()
     except WorkbenchError as error:
         log.warning("fleet.release_failed error=%s", error)

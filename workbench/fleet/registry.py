@@ -11,20 +11,20 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from workbench.cache.store import State, Store
-from workbench.errors import LeaseLost, StoreError
+from workbench.errors import LeaseLost
 from workbench.fleet.nodes import Roll, decoded, encoded, new_roll
 
 log = logging.getLogger(__name__)
 
 TENANT = "fleet"
 NAME = "registry-1"
-WANTED = "wanted-1"
 RELEASED = ""
 
 
 class Registry:
     """One process's view of it. `clock` is monotonic seconds: another's lease has run out when the roll has not
-    changed for `lease_s` by OUR clock, so that clocks need not agree.
+    changed for `lease_s` by OUR clock, so that clocks need not agree. `is_new` says whether the last `hold` took the
+    lease, and did not only keep it.
 
     `ledger` and `public_key` are this host's; empty ones fit every roll. `refusal` says why the last `hold` did not
     take a lease that was free.
@@ -50,6 +50,7 @@ class Registry:
         self._told: set[str] = set()
         self._version: int | None = None
         self._seen: tuple[int, float] | None = None
+        self.is_new = False
 
     async def read(self) -> Roll:
         """The roll as it is; raises `StoreError`."""
@@ -72,6 +73,7 @@ class Registry:
             return None
         try:
             self._version = found.version if found else None
+            self.is_new = roll.holder != self._holder
             ours = (self._ledger or roll.ledger, self._public_key or roll.public_key)
             return await self.write(replace(roll, holder=self._holder, ledger=ours[0], public_key=ours[1]))
         except LeaseLost:
@@ -111,18 +113,6 @@ class Registry:
         if found and decoded(found.value).holder == self._holder:
             roll = replace(decoded(found.value), holder=RELEASED)
             await self._store.set_state(TENANT, NAME, encoded(roll), expected=found.version)
-
-    async def wanted(self) -> int | None:
-        """How many machines somebody ordered by hand; None leaves it to the load."""
-        found = await self._store.state(TENANT, WANTED)
-        return int(found.value) if found and found.value else None
-
-    async def order(self, count: int | None) -> None:
-        """Order so many; raises `StoreError` when others order at the same time."""
-        found = await self._store.state(TENANT, WANTED)
-        value = b"" if count is None else str(count).encode()
-        if not await self._store.set_state(TENANT, WANTED, value, expected=found.version if found else None):
-            raise StoreError("somebody else changed the order at the same time; try again")
 
     def _tell_once(self, told: str) -> None:
         if told not in self._told:

@@ -129,6 +129,8 @@ class Renter:
             since_s=now_s,
             step_since_s=now_s,
             inet_down_mbps=offer.hardware.inet_down_mbps,
+            model=self._terms.model,
+            context_tokens=self._terms.context_tokens,
         )
 
     def _rental(self, node: Node, choice: Choice) -> Rental:

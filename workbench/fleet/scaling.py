@@ -23,14 +23,15 @@ class Wanted:
     growing_since_s: float | None = None
 
 
-def scaled(wanted: Wanted, load: Load, rules: Scaling, *, now_s: float, ready: int) -> Wanted:
+def scaled(wanted: Wanted, load: Load, rules: Scaling, *, now_s: float, ready: int, starting: int) -> Wanted:
     """What is wanted from now on.
 
     One more only after the wait has been long for `grow_after_s`, and only when all that were wanted before are
-    ready; with none at all the first request is enough. All but the least go once nobody has asked for `shrink_idle_s`.
+    ready; with none at all the first request is enough. All but the least go once nobody has asked for `shrink_idle_s`,
+    but not while one is starting: who asked for it may have given up by now, and it would be paid for in vain.
     """
     within = replace(wanted, count=min(max(wanted.count, rules.least), rules.most))
-    if load.idle_s >= rules.shrink_idle_s:
+    if load.idle_s >= rules.shrink_idle_s and not starting:
         return Wanted(rules.least)
     if load.wait_s < rules.grow_wait_s:
         return replace(within, growing_since_s=None)
