@@ -10,6 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -20,6 +21,7 @@ from benchmarks.stand_ins.vast_script import Life, Lives, Machine, all_well
 from benchmarks.stand_ins.vast_ssh import SshHosting
 from workbench.cache.memory_store import MemoryStore
 from workbench.errors import FleetError, KeyRefused, MarketRefused
+from workbench.fleet.links import Members
 from workbench.fleet.nodes import Roll
 from workbench.fleet.opening import Fleet, Site, open_fleet
 from workbench.fleet.terms import Budget, Limits, Terms
@@ -38,9 +40,9 @@ class Spot:
         self.store = MemoryStore(max_bytes=2**20)
 
     @contextlib.asynccontextmanager
-    async def fleet(self, url: str, terms: Terms = TERMS) -> AsyncIterator[Fleet]:
+    async def fleet(self, url: str, terms: Terms = TERMS, *, members: Members | None = None) -> AsyncIterator[Fleet]:
         site = Site(SecretStr(self.stand_in.key), url, self.folder, gaps_s={})
-        async with asyncio.timeout(LIMIT_S), open_fleet(terms, site, self.store) as fleet:
+        async with asyncio.timeout(LIMIT_S), open_fleet(terms, site, self.store, members=members) as fleet:
             yield fleet
 
 
@@ -51,6 +53,15 @@ async def look_until(fleet: Fleet, happened: Callable[[Roll], bool]) -> Roll:
             assert looked
             if happened(looked.roll):
                 return looked.roll
+            await asyncio.sleep(0.02)
+
+
+async def states_of(fleet: Fleet, *states: str) -> None:
+    """Wait until the machines on the roll are so."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            if [node.state for node in (await fleet.registry.read()).nodes] == list(states):
+                return
             await asyncio.sleep(0.02)
 
 
@@ -117,6 +128,79 @@ def test_three_failed_starts_end_it_with_the_reason(tmp_path: Path) -> None:
                     await fleet.up(1)
                 assert len(spot.stand_in.market.instances) == 3
                 assert spot.stand_in.market.live() == []
+
+    asyncio.run(run())
+
+
+def test_when_not_all_that_are_wanted_can_be_had_it_is_told_at_once(tmp_path: Path) -> None:
+    async def run() -> None:
+        spot = Spot(tmp_path)
+        with running(spot.stand_in) as url:
+            async with spot.fleet(url, replace(TERMS, price_cap_usd_per_h=Decimal("0.25"))) as fleet:
+                with pytest.raises(MarketRefused, match=r"none of them under the cap of \$0.25/h"):
+                    await fleet.up(2)
+                assert ready(await fleet.registry.read()) == 1
+                await fleet.down()
+
+    asyncio.run(run())
+
+
+class Pool:
+    """Members whose requests the test counts."""
+
+    def __init__(self) -> None:
+        self.running: dict[str, int] = {}
+
+    async def add(self, url: str) -> None:
+        self.running[url] = 0
+
+    async def drain(self, url: str) -> None:
+        pass
+
+    async def remove(self, url: str) -> None:
+        del self.running[url]
+
+    def in_flight(self, url: str) -> int:
+        return self.running.get(url, 0)
+
+
+def test_down_waits_for_the_streams_of_another_process(tmp_path: Path) -> None:
+    async def run() -> None:
+        spot, pool = Spot(tmp_path), Pool()
+        with running(spot.stand_in) as url:
+            async with spot.fleet(url) as terminal, spot.fleet(url, members=pool) as proxy:
+                await terminal.up(1)
+                await proxy.follow_once()
+                (thinker,) = pool.running
+                pool.running[thinker] = 1
+                await proxy.follow_once()
+                going = asyncio.create_task(terminal.down())
+                await states_of(proxy, "draining")
+                for _ in range(3):
+                    await proxy.follow_once()
+                    assert [each.state for each in (await proxy.registry.read()).nodes] == ["draining"]
+                pool.running[thinker] = 0
+                await proxy.follow_once()
+                await going
+                assert spot.stand_in.market.live() == []
+
+    asyncio.run(run())
+
+
+def test_a_stream_through_the_own_tunnel_counts_without_a_pool(tmp_path: Path) -> None:
+    async def run() -> None:
+        spot = Spot(tmp_path)
+        with running(spot.stand_in) as url:
+            async with spot.fleet(url) as fleet:
+                node = (await fleet.up(1)).nodes[0]
+                assert fleet.links.in_flight(node) == 0
+                port = urlsplit(fleet.links.url(node.label) or "").port
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(b"GET /api/tags HTTP/1.1\r\nHost: ollama\r\n\r\n")
+                await reader.readline()
+                assert fleet.links.in_flight(node) == 1
+                writer.close()
+                await fleet.down()
 
     asyncio.run(run())
 

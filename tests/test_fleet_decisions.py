@@ -136,6 +136,12 @@ def test_the_first_request_wakes_a_fleet_of_none_and_idleness_ends_it() -> None:
     assert scaled(woken, Load(wait_s=0, idle_s=900), RULES, now_s=1, ready=1, starting=0).count == 0
 
 
+def test_a_machine_that_still_boots_is_not_given_up_for_idleness() -> None:
+    load = Load(wait_s=math.inf, idle_s=900)
+    assert scaled(Wanted(1), load, RULES, now_s=900, ready=0, starting=1).count == 1
+    assert scaled(Wanted(1), load, RULES, now_s=900, ready=0, starting=0).count == 0
+
+
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 2000), st.integers(0, 3)), max_size=50))
 def test_never_less_than_the_least_or_more_than_the_most(steps: list[tuple[float, float, int]]) -> None:
     rules, wanted = replace(RULES, least=1), Wanted(1)

@@ -84,8 +84,9 @@ class Town:
                 NearReach(),
             )
             reports = Reports(self.store, holder=name, clock=self.loop.time)
+            sizer = Sizer(self.orders, reports, reach, terms, clock=self.now_s)
             controller = Controller(
-                market, ledger, registry, renter, reach, Sizer(self.orders, reports, reach, terms, clock=self.now_s), terms,
+                market, ledger, registry, renter, reach, sizer, terms,
                 public_key=key, tell=self.looks.append, clock=self.now_s,
             )  # fmt: skip
             try:

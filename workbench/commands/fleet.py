@@ -54,7 +54,7 @@ def up(
     file: FileOption = None,
     dry_run: Annotated[bool, typer.Option(help="Show what would be rented and its price; rent nothing.")] = False,
     keep: Annotated[
-        bool, typer.Option(help="End when all are ready and leave them running; a proxy with --fleet takes over.")
+        bool, typer.Option(help="End when all are ready; a proxy with --fleet takes over, and returns them when idle.")
     ] = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -96,7 +96,10 @@ def status(file: FileOption = None, as_json: JsonOption = False) -> None:
 
 @fleet.command()
 def down(file: FileOption = None, yes: YesOption = False, as_json: JsonOption = False) -> None:
-    """Drain and return all machines of this fleet, and wait until that is confirmed."""
+    """Drain and return all machines of this fleet, and wait until that is confirmed.
+
+    A proxy with --fleet rents again for the next request that needs a machine.
+    """
     if not yes:
         typer.confirm("Return all machines of this fleet?", abort=True)
 
