@@ -173,14 +173,14 @@ def test_down_waits_for_the_streams_of_another_process(tmp_path: Path) -> None:
                 await proxy.follow_once()
                 (thinker,) = pool.running
                 pool.running[thinker] = 1
-                await proxy.follow_once()
+                await proxy.report_once()
                 going = asyncio.create_task(terminal.down())
                 await states_of(proxy, "draining")
                 for _ in range(3):
                     await proxy.follow_once()
                     assert [each.state for each in (await proxy.registry.read()).nodes] == ["draining"]
                 pool.running[thinker] = 0
-                await proxy.follow_once()
+                await proxy.report_once()
                 await going
                 assert spot.stand_in.market.live() == []
 

@@ -246,6 +246,17 @@ def test_machines_stay_while_any_process_works_and_come_when_any_waits(tmp_path:
     virtually(tmp_path, play)
 
 
+def test_a_process_that_nobody_asks_anything_wants_no_machine(tmp_path: Path) -> None:
+    async def play(scene: Scene) -> None:
+        unasked, other = Asked(scene, wait_s=math.inf), scene.reports("other")
+        async with scene.controller("proxy", load=unasked) as controller:
+            for _ in range(10):
+                await other.tell({}, Load(0, 0))  # busy, with Thinkers of its own
+                assert are(0)(await look_for(controller, 20))
+
+    virtually(tmp_path, play)
+
+
 # ── a market that is slow, and other terms ──────────────────────────────────────────────────────────────────
 
 

@@ -77,6 +77,7 @@ class Fleet:
         async with asyncio.TaskGroup() as group:
             group.create_task(_endless("controller", self.controller.run))
             group.create_task(_endless("follow", self.follow))
+            group.create_task(_endless("report", self.report))
 
     async def follow(self) -> None:
         """Keep tunnels and pool in step with the roll, whoever writes it."""
@@ -87,11 +88,23 @@ class Fleet:
     async def follow_once(self) -> None:
         """The same once; what fails is told."""
         try:
-            await self.orders.keep()
             await self.links.follow(self.registry.reachable(await self.registry.read()))
-            await self.reports.tell(self.links.busy(), self.load() if self.load else None)
         except WorkbenchError as error:
             log.warning("fleet.follow_failed error=%s", error)
+
+    async def report(self) -> None:
+        """Tell what runs here, apart from `follow`: a slow tunnel must not make this process look dead."""
+        while True:
+            await self.report_once()
+            await asyncio.sleep(FOLLOW_EVERY_S)
+
+    async def report_once(self) -> None:
+        """The same once; what fails is told."""
+        try:
+            await self.orders.keep()
+            await self.reports.tell(self.links.busy(), self.load() if self.load else None)
+        except WorkbenchError as error:
+            log.warning("fleet.report_failed error=%s", error)
 
     async def up(self, count: int | None) -> Roll:
         """Order so many (None: the least of the terms, or one) and wait until they are ready.

@@ -96,9 +96,11 @@ class Sizer:
             return Wanted(order.count)
         if not loads:
             return wanted
+        rules = self._terms.scaling
+        wait_s = max((load.wait_s for load in loads if load.idle_s < rules.shrink_idle_s), default=0.0)
         ready_s = max((node.since_s for node in ready), default=0.0)  # a machine that just came is not idle yet
-        load = Load(max(load.wait_s for load in loads), min(idle_s, now_s - ready_s))
-        return scaled(wanted, load, self._terms.scaling, now_s=now_s, ready=len(ready), starting=starting)
+        load = Load(wait_s, min(idle_s, now_s - ready_s))
+        return scaled(wanted, load, rules, now_s=now_s, ready=len(ready), starting=starting)
 
 
 def _ended(node: Node, *, now_s: float, why: str) -> Node:
