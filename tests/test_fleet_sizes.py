@@ -164,7 +164,7 @@ def test_an_order_holds_while_its_command_lives_and_the_last_one_counts(tmp_path
         await scene.orders.place(1)
         for _ in range(20):
             await asyncio.sleep(60)
-            await scene.orders.keep()
+            await asyncio.gather(scene.orders.keep(), scene.orders.keep())
         order = await later.read()
         assert order
         assert order.until_s > scene.now_s()

@@ -120,7 +120,7 @@ class Fleet:
         try:
             async with asyncio.timeout(3 * self.terms.limits.start_s):
                 while True:
-                    await self.orders.keep()
+                    await self.report_once()
                     looked = await self.controller.try_look()
                     roll = looked.roll if looked else await self.registry.read()
                     self._check_refusal()
@@ -174,7 +174,7 @@ class Fleet:
         try:
             async with asyncio.timeout(limits.unknown_s + limits.drain_s + 300):
                 while True:
-                    await self.orders.keep()
+                    await self.report_once()
                     looked = await self.controller.try_look()
                     roll = looked.roll if looked else await self.registry.read()
                     self._check_refusal()

@@ -5,6 +5,7 @@ Then the load decides, but an order of none lasts until somebody asks for a mach
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -41,6 +42,7 @@ class Orders:
         self._store = store
         self._clock = clock
         self._mine: Order | None = None
+        self._lock = asyncio.Lock()
 
     async def read(self) -> Order | None:
         """The last order, in force or not; raises `StoreError`."""
@@ -48,30 +50,36 @@ class Orders:
 
     async def place(self, count: int) -> None:
         """Order so many, instead of what was ordered before; raises `StoreError`."""
-        _, version = await self._read()
-        order = Order(secrets.token_hex(8), count, self._clock() + LAPSES_AFTER_S)
-        if not await self._write(order, version):
-            raise StoreError("somebody else changed the order at the same time; try again")
-        self._mine = order
+        async with self._lock:
+            _, version = await self._read()
+            order = Order(secrets.token_hex(8), count, self._clock() + LAPSES_AFTER_S)
+            if not await self._write(order, version):
+                raise StoreError("somebody else changed the order at the same time; try again")
+            self._mine = order
 
     async def keep(self) -> None:
-        """Put off the end of the own order when a third of its time is over, unless another came; see `StoreError`."""
-        until_s = self._clock() + LAPSES_AFTER_S
-        if self._mine and until_s - self._mine.until_s > LAPSES_AFTER_S / 3:
-            await self._end(self._mine, until_s)
+        """Put off the end of the own order when a third of its time is over, unless another came.
+
+        Raises `StoreError`.
+        """
+        async with self._lock:
+            until_s = self._clock() + LAPSES_AFTER_S
+            if self._mine and until_s - self._mine.until_s > LAPSES_AFTER_S / 3:
+                self._mine = await self._ending(self._mine, until_s)
 
     async def lift(self) -> None:
         """End the own order, unless another came; raises `StoreError`."""
-        if self._mine:
-            await self._end(self._mine, self._clock())
-        self._mine = None
+        async with self._lock:
+            if self._mine:
+                await self._ending(self._mine, self._clock())
+            self._mine = None
 
-    async def _end(self, mine: Order, until_s: float) -> None:
-        """Let this order end then; one that was replaced is no longer ours."""
+    async def _ending(self, mine: Order, until_s: float) -> Order | None:
+        """The own order with this end; None when somebody replaced it."""
         found, version = await self._read()
-        is_mine = found is not None and found.id == mine.id
         order = replace(mine, until_s=until_s)
-        self._mine = order if is_mine and await self._write(order, version) else None
+        is_mine = found is not None and found.id == mine.id
+        return order if is_mine and await self._write(order, version) else None
 
     async def _read(self) -> tuple[Order | None, int | None]:
         found = await self._store.state(TENANT, NAME)
