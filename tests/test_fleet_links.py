@@ -7,12 +7,13 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 
 from benchmarks.stand_ins.vast import StandInVast, running
 from workbench.cache.memory_store import MemoryStore
 from workbench.fleet.links import Links
-from workbench.fleet.nodes import Node, Roll
+from workbench.fleet.nodes import Node, Roll, State
 from workbench.fleet.opening import Site, open_fleet
 from workbench.fleet.proving import Waiting
 from workbench.fleet.scaling import Load
@@ -56,6 +57,49 @@ def test_the_link_to_a_machine_that_the_store_does_not_know_as_booting_yet_stays
             await links.prove(BOOTING)
             await links.follow(Roll(fleet="00000000", nodes=(replace(BOOTING, state="renting"),)))
             assert links.url(BOOTING.label)
+
+    asyncio.run(run())
+
+
+class SlowPool:
+    """Takes for ever to add what it has not added before."""
+
+    def __init__(self) -> None:
+        self.adding = 0
+        self.drained: list[str] = []
+
+    async def add(self, url: str) -> None:
+        self.adding += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.adding -= 1
+
+    async def drain(self, url: str) -> None:
+        self.drained.append(url)
+
+    async def remove(self, url: str) -> None:
+        self.drained.append(url)
+
+    def in_flight(self, url: str) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("state", ["draining", "destroying"])
+def test_a_machine_that_is_slow_to_join_keeps_no_other_waiting_and_can_go(state: State) -> None:
+    async def run() -> None:
+        pool = SlowPool()
+        ready = replace(BOOTING, state="ready")
+        async with Links([Nowhere()], TERMS, members=pool) as links:
+            async with asyncio.timeout(20):
+                for _ in range(2):
+                    await links.follow(Roll(fleet="00000000", nodes=(ready,)))
+                assert pool.adding == 1
+                await links.follow(Roll(fleet="00000000", nodes=(replace(ready, state=state),)))
+                assert pool.adding == 0
+                assert pool.drained == []
+                await links.follow(Roll(fleet="00000000"))
+                assert links.url(ready.label) is None
 
     asyncio.run(run())
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -17,10 +15,6 @@ from workbench.backend.pool import Pool
 from workbench.backend.prefill import KEPT, MOST, Prefills
 from workbench.backend.prefixes import prefix_of
 from workbench.backend.urls import Timeouts, backend_for
-from workbench.fleet.links import Links
-from workbench.fleet.nodes import Node, Roll
-from workbench.fleet.terms import Terms
-from workbench.fleet.tunnel import SshAddress
 from workbench.messages import MessagesRequest
 from workbench.proxy.rented import PoolMembers
 from workbench.reply import collect
@@ -144,40 +138,6 @@ def test_a_join_that_is_cancelled_while_it_reads_ahead_leaves_nothing_open() -> 
             assert len(pool.thinkers) == 1
 
     asyncio.run(story())
-
-
-def test_a_machine_that_goes_while_it_reads_ahead_does_not_stay_in_the_pool() -> None:
-    async def story() -> None:
-        address = SshAddress("127.0.0.1", 9)
-        node = Node("a", 1, 2, "GPU", "on-demand", Decimal(1), 0.0, 9e9, "ready", 0.0, addresses=(address,))
-        members = Leaving()
-        async with Links([], Terms("qwen3-coder:30b", Decimal(1)), members=members) as links:
-            members.leave = partial(links.forget, "a")
-            await links.follow(Roll("f", nodes=(node,)))
-            assert members.removed == members.added != []
-
-    asyncio.run(story())
-
-
-class Leaving:
-    """Its machine is forgotten while it is added."""
-
-    def __init__(self) -> None:
-        self.added: list[str] = []
-        self.removed: list[str] = []
-        self.leave: Callable[[], Coroutine[Any, Any, None]]
-
-    async def add(self, url: str) -> None:
-        await self.leave()
-        self.added.append(url)
-
-    async def drain(self, url: str) -> None: ...
-
-    async def remove(self, url: str) -> None:
-        self.removed.append(url)
-
-    def in_flight(self, url: str) -> int:
-        return 0
 
 
 class Stuck(ScriptedBackend):

@@ -25,6 +25,7 @@ from workbench.fleet.tunnel import Opener
 log = logging.getLogger(__name__)
 
 PROOF_WAIT_S = 1.0
+JOIN_WAIT_S = 1.0
 BEAT_EVERY_S = 20.0
 BEAT_LIMIT_S = 10.0
 ON_GPU = 0.95
@@ -35,7 +36,7 @@ class Members(Protocol):
     """Where ready machines take requests: the pool of Thinkers."""
 
     async def add(self, url: str) -> None:
-        """Send requests there, too."""
+        """Send requests there, too; it may take a while, and be cancelled."""
 
     async def drain(self, url: str) -> None:
         """Send no more requests there."""
@@ -60,6 +61,7 @@ class Link:
     is_draining: bool = False
     proof: asyncio.Task[Proof] | None = None
     beat: asyncio.Task[None] | None = None
+    joining: asyncio.Task[None] | None = None
     seen: Proof = field(default_factory=lambda: Waiting("ssh", "no SSH connection yet"))
 
 
@@ -142,10 +144,7 @@ class Links:
         link = self._links.pop(label, None)
         if link is None:
             return
-        tasks = [task for task in (link.proof, link.beat) if task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _ended(link.proof, link.beat, link.joining)
         if link.is_member and self._members:
             await self._members.remove(link.url)
         await link.forward.close()
@@ -167,17 +166,24 @@ class Links:
         return self._links[node.label]
 
     async def _enlist(self, node: Node) -> None:
-        link, is_draining = await self._link(node), node.state == "draining"
+        link = await self._link(node)
         if self._members is None:
             return
-        if not link.is_member and not is_draining:
-            await self._members.add(link.url)
-            link.is_member = True
-            if self._links.get(node.label) is not link:  # forgotten meanwhile
-                await self._members.remove(link.url)
-        if link.is_member and is_draining and not link.is_draining:
-            await self._members.drain(link.url)
+        if node.state == "ready" and not link.is_member:
+            joining = link.joining = link.joining or asyncio.create_task(self._join(self._members, link))
+            await asyncio.wait([joining], timeout=JOIN_WAIT_S)
+            if joining.done() and not joining.cancelled():
+                link.joining = None
+                joining.result()  # raises what went wrong; the next round tries again
+        if node.state == "draining" and not link.is_draining:
             link.is_draining = True
+            await _ended(link.joining)
+            if link.is_member:
+                await self._members.drain(link.url)
+
+    async def _join(self, members: Members, link: Link) -> None:
+        await members.add(link.url)
+        link.is_member = True
 
     async def _beat(self, link: Link) -> None:
         with contextlib.suppress(TunnelError):
@@ -227,6 +233,14 @@ class Links:
         response.raise_for_status()
         answer: dict[str, Any] = response.json()
         return answer
+
+
+async def _ended(*tasks: asyncio.Task[Any] | None) -> None:
+    """Cancel those that there are, and wait for their end."""
+    running = [task for task in tasks if task]
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
 
 
 def _named(listing: dict[str, Any], model: str) -> dict[str, Any] | None:
