@@ -189,6 +189,7 @@ def test_a_host_with_another_ledger_does_not_take_over_and_destroys_nothing(tmp_
             assert "of another host" in host.registry.refusal
             assert ready(await host.registry.read()) == 1
             assert host.registry.reachable(await host.registry.read()).nodes == ()
+            assert not host.registry.opens
             assert (await host.ledger.cost()).total_usd == 0
         assert len(town.stand_in.market.live()) == len(town.stand_in.market.instances) == 1
         async with town.host("a") as host:

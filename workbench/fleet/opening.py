@@ -102,7 +102,8 @@ class Fleet:
         """The same once; what fails is told."""
         try:
             await self.orders.keep()
-            await self.reports.tell(self.links.busy(), self.load() if self.load else None)
+            load = self.load() if self.load and self.registry.opens else None  # else machines came that are of no use
+            await self.reports.tell(self.links.busy(), load)
         except WorkbenchError as error:
             log.warning("fleet.report_failed error=%s", error)
 

@@ -27,7 +27,7 @@ class Registry:
     lease, and did not only keep it.
 
     `ledger` and `public_key` are this host's; empty ones fit every roll. `refusal` says why the last `hold` did not
-    take a lease that was free.
+    take a lease that was free, `opens` whether this host's key fits the last roll that it followed.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Registry:
         self._ledger = ledger
         self._public_key = public_key
         self.refusal = ""
+        self.opens = True
         self._told: set[str] = set()
         self._version: int | None = None
         self._seen: tuple[int, float] | None = None
@@ -91,7 +92,8 @@ class Registry:
 
     def reachable(self, roll: Roll) -> Roll:
         """The roll with the machines that this host's key opens: all, or none."""
-        if not roll.nodes or not self._public_key or roll.public_key in ("", self._public_key):
+        self.opens = not self._public_key or roll.public_key in ("", self._public_key)
+        if self.opens or not roll.nodes:
             return roll
         self._tell_once(
             "this host's SSH key does not open the machines of this fleet, they take no requests from here: copy "
