@@ -244,6 +244,7 @@ class Controller:
                 if node.has_failed and self._log_folder and not node.is_logged:
                     await keep_log(self._market, node, self._log_folder)
                     roll = roll.having(replace(node, is_logged=True))
+                await self._reach.forget(node.label)  # or its tunnel would be missed, and looked for
                 await self._try(self._market.destroy(node.instance_id))
         return await self._let_in(roll)
 
