@@ -117,6 +117,21 @@ def test_a_machine_whose_gpu_is_too_small_is_excluded_its_log_kept_and_another_r
     asyncio.run(run())
 
 
+def test_an_up_beside_the_controller_says_why_nothing_can_be_rented(tmp_path: Path) -> None:
+    async def run() -> None:
+        spot = Spot(tmp_path, credit_usd=0)
+        with running(spot.stand_in) as url:
+            async with spot.fleet(url) as proxys, spot.fleet(url) as command:
+                serving = asyncio.create_task(proxys.serve())
+                await look_until(proxys, lambda roll: True)
+                with pytest.raises(MarketRefused, match="credit"):
+                    await command.up(1)
+                serving.cancel()
+                await asyncio.wait([serving])
+
+    asyncio.run(run())
+
+
 def test_three_failed_starts_end_it_with_the_reason(tmp_path: Path) -> None:
     async def run() -> None:
         spot = Spot(tmp_path, lives=lambda number, machine: Life(gpu_name="GTX 1080"))

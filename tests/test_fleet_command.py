@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -23,8 +24,11 @@ from benchmarks.stand_ins.vast_ssh import SshHosting
 from tests.claude_cli import Claude, bash, one_by_one
 from tests.proxying import body, get, post, proxy
 from workbench.__main__ import cli
+from workbench.backend.pool import Pool
 from workbench.errors import ConfigurationError
 from workbench.proxy.app import create_app
+from workbench.proxy.rented import load_of
+from workbench.proxy.telemetry import Exchange, Telemetry
 from workbench.settings import Settings
 
 FILE = """
@@ -131,6 +135,31 @@ def test_machines_are_rented_followed_by_the_proxy_and_returned(desk: Desk, monk
     cost = desk.json("cost")
     assert len(cost["instances"]) == 2
     assert abs(float(cost["difference_usd"])) < 0.01
+
+
+def test_a_proxy_without_a_machine_is_ready_rents_for_who_asks_and_answers_from_memory(desk: Desk) -> None:
+    desk.file.write_text(FILE + "[nodes]\nmost = 1\ngrow_after_s = 0\n")
+    question = body("What is a monad?", max_tokens=64)
+    with proxy(desk.folder, thinkers=[], fleet=desk.file, store=desk.store) as address:
+        ready = get(address, "/readyz")
+        assert (ready.status_code, ready.json()["thinkers_up"], ready.json()["rents"]) == (200, 0, True)
+        assert post(address, {"model": "claude"}).status_code == 400
+        assert post(address, question).status_code == 529
+        until(lambda: post(address, question).status_code == 200)
+        desk.json("down", "--yes")
+        until(lambda: get(address, "/readyz").json()["thinkers"] == 0)
+        assert post(address, question).headers["x-cache"] == "exact"
+
+
+@pytest.mark.parametrize(("status", "wants"), [(403, 0.0), (400, 0.0), (404, 0.0), (529, math.inf), (499, math.inf)])
+def test_what_is_refused_wants_no_machine(status: int, wants: float) -> None:
+    pool, telemetry = Pool([], refresh_every_s=3600), Telemetry(keep=1)
+    load = load_of(pool, telemetry)
+    assert load().wait_s == 0
+    exchange = Exchange("an id", "t", "m", stream=False)
+    exchange.status = status
+    telemetry.record(exchange)
+    assert load().wait_s == wants
 
 
 def test_claude_codes_tool_loop_goes_on_when_its_rented_machine_dies(desk: Desk, claude_bin: Path) -> None:

@@ -12,13 +12,15 @@ from pydantic import SecretStr
 
 from benchmarks.stand_ins.vast import StandInVast, running
 from workbench.cache.memory_store import MemoryStore
-from workbench.fleet.links import Links
+from workbench.errors import TunnelError
+from workbench.fleet.links import BEAT_EVERY_S, Links
 from workbench.fleet.nodes import Node, Roll, State
+from workbench.fleet.onstart import BEAT
 from workbench.fleet.opening import Site, open_fleet
 from workbench.fleet.proving import Waiting
 from workbench.fleet.scaling import Load
 from workbench.fleet.terms import Limits, Terms
-from workbench.fleet.tunnel import SshAddress, Tunnel
+from workbench.fleet.tunnel import Reader, SshAddress, Tunnel, Writer
 
 TERMS = Terms(model="qwen3-coder:30b", price_cap_usd_per_h=Decimal("0.60"), limits=Limits(starting_poll_s=0.01))
 BOOTING = Node(
@@ -57,6 +59,59 @@ def test_the_link_to_a_machine_that_the_store_does_not_know_as_booting_yet_stays
             await links.prove(BOOTING)
             await links.follow(Roll(fleet="00000000", nodes=(replace(BOOTING, state="renting"),)))
             assert links.url(BOOTING.label)
+
+    asyncio.run(run())
+
+
+class Open:
+    """A tunnel that notes what is run, and leads to no Ollama."""
+
+    address, host_key = SshAddress("127.0.0.1", 1), "ssh-ed25519 theirs"
+
+    def __init__(self) -> None:
+        self.commands: list[str] = []
+
+    async def open(self, address: SshAddress, *, host_key: str, far_port: int) -> Tunnel:
+        return self
+
+    async def dial(self) -> tuple[Reader, Writer]:
+        raise TunnelError("nobody listens there")
+
+    async def run(self, command: str, *, timeout_s: float) -> str:
+        self.commands.append(command)
+        return ""
+
+    async def wait_closed(self) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        pass
+
+
+def test_a_machine_is_kept_alive_while_it_boots_and_is_not_silent_when_it_is_ready() -> None:
+    async def run() -> None:
+        now_s, tunnel = 0.0, Open()
+        async with Links([tunnel], TERMS, clock=lambda: now_s) as links:
+            for _ in range(20):  # the pull takes long
+                await links.prove(BOOTING)
+                now_s += BEAT_EVERY_S
+            assert tunnel.commands.count(BEAT) >= 10
+            assert await links.silent_s(replace(BOOTING, state="ready")) <= 2 * BEAT_EVERY_S
+
+    asyncio.run(run())
+
+
+def test_silence_counts_from_when_this_process_is_asked_for_it() -> None:
+    async def run() -> None:
+        now_s, ready = 0.0, replace(BOOTING, state="ready")
+        async with Links([Nowhere()], TERMS, clock=lambda: now_s) as links:
+            await links.follow(Roll(fleet="00000000", nodes=(ready,)))
+            now_s += 600  # another process was the controller, and kept it alive
+            assert await links.silent_s(ready) == 0
+            for _ in range(13):
+                now_s += 10
+                silent_s = await links.silent_s(ready)
+            assert silent_s == 130  # this one cannot
 
     asyncio.run(run())
 

@@ -67,10 +67,10 @@ class Town:
         return START_S + self.loop.time()
 
     @contextlib.asynccontextmanager
-    async def host(self, name: str = "host", terms: Terms = TERMS) -> AsyncIterator[Host]:
+    async def host(self, name: str = "host", terms: Terms = TERMS, *, key_of: str = "") -> AsyncIterator[Host]:
         ledger = Ledger(self.folder / name / "ledger.sqlite", clock=self.now_s)
         await ledger.open()
-        key = f"ssh-ed25519 {name}"
+        key = f"ssh-ed25519 {key_of or name}"
         registry = Registry(
             self.store, holder=uuid.uuid4().hex, lease_s=LIMITS.lease_s, clock=self.loop.time,
             ledger=await ledger.identity(), public_key=key,
@@ -206,11 +206,41 @@ def test_a_host_with_a_copy_of_the_folder_takes_over_and_counts_on(tmp_path: Pat
             await host.look_for(3600)
             spent = (await host.ledger.cost()).total_usd
         shutil.copytree(tmp_path / "a", tmp_path / "b")
-        async with town.host("b") as host:
+        async with town.host("b", key_of="a") as host:
             await host.look_for(2 * LIMITS.lease_s)
             assert host.registry.refusal == ""
             assert (await host.ledger.cost()).total_usd > spent > 0
         assert len(town.stand_in.market.live()) == len(town.stand_in.market.instances) == 1
+
+    run_virtually(run)
+
+
+def test_a_host_with_the_ledger_and_another_key_does_not_take_over_unless_it_adopts(tmp_path: Path) -> None:
+    async def run(loop: VirtualLoop) -> None:
+        town = Town(loop, tmp_path)
+        async with town.host("a") as host:
+            await host.look_for(600)
+        shutil.copytree(tmp_path / "a", tmp_path / "b")
+        async with town.host("b") as host:
+            await host.look_for(2 * LIMITS.lease_s)
+            assert "copy ssh_key" in host.registry.refusal
+            assert (await host.registry.read()).public_key == "ssh-ed25519 a"
+            assert await host.registry.hold(adopts=True)
+        assert len(town.stand_in.market.live()) == len(town.stand_in.market.instances) == 1
+
+    run_virtually(run)
+
+
+def test_a_copy_of_the_ledgers_file_alone_is_the_same_ledger(tmp_path: Path) -> None:
+    async def run(loop: VirtualLoop) -> None:
+        ledger, copy = Ledger(tmp_path / "ledger.sqlite"), Ledger(tmp_path / "copy.sqlite")
+        await ledger.open()
+        identity = await ledger.identity()
+        shutil.copy(tmp_path / "ledger.sqlite", tmp_path / "copy.sqlite")  # while it is open
+        await copy.open()
+        assert await copy.identity() == identity
+        await copy.close()
+        await ledger.close()
 
     run_virtually(run)
 

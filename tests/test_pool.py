@@ -136,6 +136,19 @@ def test_same_model_with_another_context_is_the_same_model() -> None:
     asyncio.run(story())
 
 
+def test_memory_still_answers_for_the_models_of_the_last_thinker_that_left() -> None:
+    async def story() -> None:
+        async with pool_of(ScriptedBackend("a:", QWEN)) as pool:
+            pool.drain("a:")
+            while pool.thinkers:  # noqa: ASYNC110  # its going makes no event
+                await asyncio.sleep(0)
+            assert await pool.resolve("claude-opus-4") == QWEN
+            with pytest.raises(ThinkerUnavailable):
+                await ask(pool)
+
+    asyncio.run(story())
+
+
 def test_least_busy_thinker_that_has_the_model_is_taken() -> None:
     async def story() -> None:
         backends = [ScriptedBackend("a:", QWEN), ScriptedBackend("b:", OTHER), ScriptedBackend("c:", QWEN)]

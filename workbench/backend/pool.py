@@ -62,6 +62,7 @@ class Pool:
         self.prefills = Prefills(time.monotonic)
         self.thinkers: list[Thinker] = []
         self._at: dict[Station, Thinker] = {}
+        self._left: tuple[Model, ...] = ()
         self._refresh_every_s = refresh_every_s
         self._tasks: set[asyncio.Task[None]] = set()
         for backend in backends:
@@ -179,6 +180,7 @@ class Pool:
     async def _let_go(self, thinker: Thinker) -> None:
         await thinker.idle()
         if thinker.station.is_draining:  # else it was added again meanwhile
+            self._left = thinker.models or self._left
             self.thinkers.remove(thinker)
             self.dispatcher.stations.remove(thinker.station)
             del self._at[thinker.station]
@@ -189,12 +191,15 @@ class Pool:
 
     @property
     def models(self) -> list[Model]:
-        """Every model that some Thinker has, the default one first."""
+        """Every model that some Thinker has, the default one first; of the last one that left when none is there.
+
+        Memory still answers for it.
+        """
         unique: dict[tuple[str, str], Model] = {}
         for thinker in self.thinkers:
             for model in thinker.models:
                 unique.setdefault((model.name, model.digest), model)
-        return list(unique.values())
+        return list(unique.values()) or list(self._left)
 
     async def resolve(self, requested: str) -> Model:
         """The model that answers a request for `requested`.

@@ -280,7 +280,7 @@ return {#refs / 2, last, found}
 """
 """KEYS: new; ARGV: entries, the least seq, limit → how many there were, the last seq, fields and values of each"""
 
-SET_STATE = """#!lua
+SET_STATE = """#!lua flags=allow-oom
 local version = redis.call('HGET', KEYS[1], 'version') or ''
 if version ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'version', (tonumber(version) or 0) + 1, 'value', ARGV[2])

@@ -86,7 +86,7 @@ def _new_proxy(settings: Settings, stack: ExitStack) -> str:
 def _check_ready(there: str) -> None:
     """Refuse to run the CLI for nothing: it would try again for minutes, without a word."""
     ready = _ask(f"{there}/readyz")
-    if not ready.get("thinkers_up"):
+    if not ready.get("thinkers_up") and not ready.get("rents"):
         raise ConfigurationError(f"the proxy on {there} cannot answer: {ready.get('status', 'it is gone')}")
 
 

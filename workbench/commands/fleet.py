@@ -129,11 +129,13 @@ def sweep(file: FileOption = None, yes: YesOption = False, as_json: JsonOption =
     """Destroy instances of this project that nobody watches: lost ones of this fleet, and any that expired."""
 
     async def find(it: Fleet) -> Shown:
-        roll, seen = await it.registry.read(), await it.market.instances()
+        seen = await it.market.instances()
+        roll = await it.registry.read()  # after the list: what is rented is on the roll before it is there
         return tables.orphans(orphans(seen, roll, project=it.terms.project, now_s=tables.now_s()))
 
     async def work(it: Fleet) -> Shown:
-        for instance_id in ids:
+        still = {int(row["instance_id"]) for row in (await find(it)).data["orphans"]}
+        for instance_id in still.intersection(ids):
             await it.market.destroy(instance_id)
         return await find(it)
 

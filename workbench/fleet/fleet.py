@@ -121,6 +121,8 @@ class Controller:
         roll = roll if returned == roll else await self._registry.write(returned)
         if finding.verdict == "rent" and instances is not None and len(roll.nodes) < wanted:
             roll = await self._rented(roll)
+        if roll.trouble != self._trouble:
+            roll = await self._registry.write(replace(roll, trouble=self._trouble))
         looked = Look(roll, finding, wanted, self._trouble)
         if self._tell:
             self._tell(looked)

@@ -71,7 +71,9 @@ def identity_of(db: sqlite3.Connection) -> str:
     with transaction(db, "BEGIN IMMEDIATE"):
         db.execute("CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL) STRICT")
         db.execute("INSERT INTO identity SELECT lower(hex(randomblob(8))) WHERE NOT EXISTS (SELECT 1 FROM identity)")
-        return str(db.execute("SELECT id FROM identity").fetchone()[0])
+        found = str(db.execute("SELECT id FROM identity").fetchone()[0])
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # a copy of this file alone is the same ledger, too
+    return found
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:

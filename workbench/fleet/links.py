@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ PROOF_WAIT_S = 1.0
 JOIN_WAIT_S = 1.0
 BEAT_EVERY_S = 20.0
 BEAT_LIMIT_S = 10.0
+UNASKED_S = 60.0
+"""After so long without a question somebody else kept the machine alive: silence counts anew."""
+
 ON_GPU = 0.95
 """The part of a model that must lie in the GPU's memory: "size_vram ≈ size"."""
 
@@ -57,6 +61,7 @@ class Link:
     model: str
     context_tokens: int
     beaten_s: float
+    asked_s: float = -math.inf  # when a controller of this process last wanted it alive
     is_member: bool = False
     is_draining: bool = False
     proof: asyncio.Task[Proof] | None = None
@@ -112,6 +117,7 @@ class Links:
     async def prove(self, node: Node) -> Proof:
         """How far this machine is; see `Reach`. A proof goes on in the background between two questions."""
         link = await self._link(node)
+        self._keep_alive(link)  # a long pull must not outlast the machine's own switch
         proof = link.proof = link.proof or asyncio.create_task(self._prove(link))
         await asyncio.wait([proof], timeout=PROOF_WAIT_S)
         if proof.done():
@@ -122,11 +128,19 @@ class Links:
 
     async def silent_s(self, node: Node) -> float:
         """Seconds since the last heartbeat; see `Reach`."""
-        link = await self._link(node)
+        return self._keep_alive(await self._link(node))
+
+    def _keep_alive(self, link: Link) -> float:
+        """Write a heartbeat when it is time; how long none could be written, counted while this process tried."""
+        now_s = self._clock()
+        is_new = now_s - link.asked_s > max(UNASKED_S, 3 * self._terms.limits.poll_s)
+        if is_new:
+            link.beaten_s = now_s
+        link.asked_s = now_s
         is_at_it = link.beat is not None and not link.beat.done()
-        if not is_at_it and self._clock() - link.beaten_s >= BEAT_EVERY_S:
+        if not is_at_it and (is_new or now_s - link.beaten_s >= BEAT_EVERY_S):
             link.beat = asyncio.create_task(self._beat(link))
-        return self._clock() - link.beaten_s
+        return now_s - link.beaten_s
 
     def in_flight(self, node: Node) -> int:
         """Requests that this process has running there."""

@@ -77,7 +77,7 @@ class Roll:
 
     `ledger` is the id of the ledger that has its machines, `public_key` the SSH key that opens them: both are files of
     the host that controls it. `failed_starts` counts those in a row, `outbid` bids lost in a row; nothing is rented
-    before `paused_until_s`.
+    before `paused_until_s`. `trouble` is why nothing more was rented at the last look.
     """
 
     fleet: str
@@ -89,6 +89,7 @@ class Roll:
     outbid: int = 0
     paused_until_s: float = 0.0
     why_paused: str = ""
+    trouble: str = ""
     ledger: str = ""
     public_key: str = ""
 

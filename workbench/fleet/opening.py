@@ -40,6 +40,8 @@ ADOPT_SPARE_S = 10.0
 AGAIN_AFTER_S = 1.0
 TROUBLE_MOST = 3
 """So many looks in a row that rent nothing, for a reason, end an `up` that waits for no machine to start."""
+BEATS_PER_LOOK = 3
+"""How often a look writes the roll at most, as another process sees it: the first one may still be of before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class Fleet:
         await self.check_ours()
         wanted = self.least if count is None else count
         await self.orders.place(wanted)
-        troubled = 0
+        troubled, beat = 0, -1
         try:
             async with asyncio.timeout(3 * self.terms.limits.start_s):
                 while True:
@@ -129,10 +131,13 @@ class Fleet:
                         await self.links.follow(roll)
                         return roll
                     is_waiting = any(node.state != "ready" for node in roll.nodes)
-                    is_stuck = looked is not None and looked.trouble and not is_waiting
-                    troubled = troubled + 1 if is_stuck else 0
-                    if looked and (troubled >= TROUBLE_MOST or (is_stuck and roll.paused_until_s)):
-                        raise MarketRefused(looked.trouble)
+                    trouble = looked.trouble if looked else roll.trouble
+                    is_stuck = bool(trouble) and not is_waiting
+                    troubled = troubled + (roll.beat != beat) if is_stuck else 0
+                    beat = roll.beat
+                    most = TROUBLE_MOST if looked else TROUBLE_MOST * BEATS_PER_LOOK
+                    if troubled >= most or (looked and is_stuck and roll.paused_until_s):
+                        raise MarketRefused(trouble)
                     await asyncio.sleep(self.terms.limits.starting_poll_s)
         except TimeoutError:
             raise MarketRefused(

@@ -82,17 +82,25 @@ class Registry:
 
     def why_foreign(self, roll: Roll) -> str:
         """Why this host may not control this fleet; empty when it may."""
-        if not self._ledger or roll.ledger in ("", self._ledger):
-            return ""
-        return (
-            f"the machines of this fleet are in the ledger {roll.ledger} of another host, this host's is "
-            f"{self._ledger}: copy that host's fleet folder here (ledger.sqlite, ssh_key), or where it is lost make "
-            "this host the one that counts with `python -m workbench fleet adopt`"
-        )
+        if self._ledger and roll.ledger not in ("", self._ledger):
+            return (
+                f"the machines of this fleet are in the ledger {roll.ledger} of another host, this host's is "
+                f"{self._ledger}: copy that host's whole fleet folder here while nothing runs there, or where it is "
+                "lost make this host the one that counts with `python -m workbench fleet adopt`"
+            )
+        if roll.nodes and not self._has_key_of(roll):
+            return (
+                "this host's SSH key does not open the machines of this fleet: copy ssh_key from the fleet folder of "
+                "the host that rented them, or where it is lost replace them with `python -m workbench fleet adopt`"
+            )
+        return ""
+
+    def _has_key_of(self, roll: Roll) -> bool:
+        return not self._public_key or roll.public_key in ("", self._public_key)
 
     def reachable(self, roll: Roll) -> Roll:
         """The roll with the machines that this host's key opens: all, or none."""
-        self.opens = not self._public_key or roll.public_key in ("", self._public_key)
+        self.opens = self._has_key_of(roll)
         if self.opens or not roll.nodes:
             return roll
         self._tell_once(

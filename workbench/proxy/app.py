@@ -164,6 +164,7 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
             frozenset(settings.batch_tenants),
         ),
         backend_for=_maker(settings),
+        rents=settings.fleet is not None,
     )
 
 

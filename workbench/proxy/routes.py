@@ -174,18 +174,22 @@ async def healthz() -> Response:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Whether it can answer: some Thinker has a model. A store that is down is told, and no reason not to be ready."""
-    pool = services(request).pool
+    """Whether it can answer: some Thinker has a model, or a fleet rents one for whoever asks.
+
+    A store that is down is told, and no reason not to be ready.
+    """
+    pool, rents = services(request).pool, services(request).rents
     up = sum(thinker.error is None and bool(thinker.models) for thinker in pool.thinkers)
-    why = "ready" if up else f"no Thinker has a model: {pool.why_not}"
+    why_not = "the fleet rents one for the next request" if rents else f"no Thinker has a model: {pool.why_not}"
     store = services(request).cache.store.health.down
     status = {
-        "status": why,
+        "status": "ready" if up else why_not,
         "thinkers_up": up,
         "thinkers": len(pool.thinkers),
+        "rents": rents,
         "store": f"down: {store}" if store else "up",
     }
-    return JSONResponse(status, 200 if up else 503)
+    return JSONResponse(status, 200 if up or rents else 503)
 
 
 def no_such_route(request: Request) -> NotFound:

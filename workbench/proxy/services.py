@@ -47,6 +47,7 @@ class Services:
     telemetry: Telemetry
     limits: Limits
     backend_for: Callable[[str], Backend]
+    rents: bool
 
 
 def services(request: Request) -> Services:

@@ -164,7 +164,8 @@ class Telemetry:
         exchange.content = None
         outcome = exchange.outcome or "refused"
         self._recent.append(exchange)
-        if outcome not in ("exact", "semantic"):
+        is_refused = 400 <= exchange.status < 499  # 499: its client left while it was worked on
+        if outcome not in ("exact", "semantic") and not is_refused:
             self.last_work_s = time.monotonic()
         self._outcomes[outcome] += 1
         self._reasons[f"{outcome}: {exchange.reason}" if exchange.reason else outcome] += 1
