@@ -23,6 +23,7 @@ from benchmarks import children, redis_figures
 from benchmarks.figures import RESULTS, Figure, Target, print_table, save, this_run, update_readme
 from benchmarks.fleet_figures import many_thinkers
 from benchmarks.measuring import Effort, Measuring, Round
+from benchmarks.rented_figures import rented
 from benchmarks.stock import Models, Size, Stock, fill, small_body, tool_turn_body
 
 GROUPS = (
@@ -38,6 +39,7 @@ GROUPS = (
     "client",
     *redis_figures.GROUPS,
     "thinkers",
+    "rented",
 )
 WHOLE = Effort(rounds=3, latency=600, rate=3000, warmup=60)
 QUICK = Effort(rounds=1, latency=6, rate=34, warmup=2)
@@ -197,6 +199,8 @@ def measure(folder: Path, effort: Effort, size: Size, groups: list[str]) -> Iter
 
     if "thinkers" in groups:
         yield from many_thinkers(folder, effort)
+    if "rented" in groups:
+        yield from rented(folder, effort)
 
 
 def _starts(folder: Path, *, thinker: str, rounds: int) -> Figure:

@@ -52,13 +52,24 @@ class SshHosting:
         self._authorized = tuple(authorized)
         self._machines: dict[int, _Machine] = {}
         self._lock = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def ollama(self, instance_id: int) -> StandInOllama:
         """The Ollama of an instance that has run."""
         return self._machines[instance_id].ollama
 
+    def address(self, instance_id: int) -> str:
+        """Where the Ollama of a running instance listens, without a tunnel."""
+        return f"http://{LOOPBACK}:{self._machines[instance_id].ollama_port}"
+
+    def drop(self, instance_id: int) -> None:
+        """Cut all its SSH connections; safe from any thread."""
+        assert self._loop
+        self._loop.call_soon_threadsafe(self._machines[instance_id].drop)
+
     async def settle(self, market: Market) -> None:
         """Start what should run, stop what should not, move what moved, and give models to what has pulled them."""
+        self._loop = asyncio.get_running_loop()
         async with self._lock:
             now_s = market.clock()
             for instance in list(market.instances.values()):
@@ -135,7 +146,7 @@ class _Machine:
         self.ollama_port = int(address.rpartition(":")[2])
         self.direct_port = await self._listen(stack)
         self.proxy_port = await self._listen(stack)
-        stack.callback(self._drop)
+        stack.callback(self.drop)
 
     async def _listen(self, stack: contextlib.AsyncExitStack) -> int:
         acceptor = await asyncssh.listen(
@@ -150,7 +161,8 @@ class _Machine:
         stack.callback(acceptor.close)
         return acceptor.get_port()
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """Cut all connections."""
         for connection in tuple(self.connections):
             connection.abort()
 
