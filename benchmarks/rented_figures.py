@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import statistics
 import time
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ class _Found:
 def rented(folder: Path, effort: Effort) -> Iterator[Figure]:
     """From `up` to the first token, and what each kind of tunnel adds, carries, and takes to come back."""
     starts_s: list[float] = []
-    kinds = {"asyncssh": _Found(), "ssh": _Found()}
+    kinds = {kind: _Found() for kind in ("asyncssh", "ssh") if kind == "asyncssh" or shutil.which(kind)}
     requests = max(20, effort.latency // 2)
     for number in range(effort.rounds):
         asyncio.run(_round(folder / f"rented-{number}", requests, starts_s, kinds))
@@ -78,8 +79,8 @@ async def _round(folder: Path, requests: int, starts_s: list[float], kinds: dict
         starts_s.append(time.perf_counter() - began_s)
         key = site.folder / "ssh_key"
         openers: dict[str, Opener] = {"asyncssh": AsyncsshOpener(key), "ssh": SystemOpener(key)}
-        for kind, opener in openers.items():
-            await _through(opener, node, hosting, client, requests, kinds[kind])
+        for kind, found in kinds.items():
+            await _through(openers[kind], node, hosting, client, requests, found)
         await fleet.down()
 
 

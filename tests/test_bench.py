@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +37,9 @@ def assert_nothing_is_left_of(process: subprocess.Popen[str]) -> None:
     pytest.fail("a process that the benchmark started still ran")
 
 
+TUNNELS = ("asyncssh", "ssh") if shutil.which("ssh") else ("asyncssh",)
+
+
 def figure(*rounds: float, limit: float = 2, at_least: bool = False, **fields: Any) -> Figure:
     target = Target(limit, at_least=at_least)
     return Figure("name", "what it is", list(rounds), "ms", samples=9, target=target, **fields)
@@ -56,7 +60,8 @@ def test_a_quick_run_measures_every_figure_and_leaves_nothing_behind(tmp_path: P
         "resident_memory", "load_client_per_s",
         "redis_exact_added", "redis_search_p50", "redis_search_p99",
         "redis_recall_20", "redis_recall_1000", "redis_recall_30000", "redis_many_ratio",
-        "eight_added_ttfb", "idle_streams", "killed_errors",
+        "eight_added_ttfb", "idle_streams", "killed_errors", "rented_start",
+        *(f"tunnel_{kind}_{what}" for kind in TUNNELS for what in ("added", "mb_per_s", "back")),
     ]  # fmt: skip
     assert {row["name"]: row["failed"] for row in rows if row["failed"]} == {}
     assert [row["name"] for row in rows if row["value"] is None or not row["samples"]] == []
