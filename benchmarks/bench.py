@@ -21,10 +21,10 @@ from rich.console import Console
 
 from benchmarks import children, redis_figures
 from benchmarks.figures import RESULTS, Figure, Target, print_table, save, this_run, update_readme
-from benchmarks.fleet_figures import many_thinkers
 from benchmarks.measuring import Effort, Measuring, Round
 from benchmarks.rented_figures import rented
 from benchmarks.stock import Models, Size, Stock, fill, small_body, tool_turn_body
+from benchmarks.thinker_figures import many_thinkers
 
 GROUPS = (
     "start",

@@ -132,7 +132,8 @@ def markdown(rows: Iterable[dict[str, Any]], *, command: str = "make bench") -> 
     if shown:
         run = shown[0]
         machine = f"{run['machine']['cores']} cores of {run['machine']['cpu']}, Python {run['python']}"
-        lines += ["", f"`{command}` on {machine}, {run['date']}, commit {run['commit']}."]
+        commits = ", ".join(dict.fromkeys(row["commit"] for row in shown))  # groups can be measured again alone
+        lines += ["", f"`{command}` on {machine}, {run['date']}, commit {commits}."]
     return "\n".join(lines)
 
 

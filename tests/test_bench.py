@@ -126,14 +126,21 @@ def test_the_table_shows_every_row_those_with_a_target_first() -> None:
 def test_the_readme_gets_the_table_between_its_marks_and_keeps_the_rest(tmp_path: Path) -> None:
     results, readme = tmp_path / "results" / "bench.json", tmp_path / "README.md"
     readme.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
-    save([figure(1.5).row(RUN), figure(3).row(RUN), Figure("free", "has no target", [7.0], "s", 1).row(RUN)], results)
+    save(
+        [
+            figure(1.5).row(RUN),
+            figure(3).row(RUN | {"commit": "def"}),
+            Figure("free", "has no target", [7.0], "s", 1).row(RUN),
+        ],
+        results,
+    )
     assert update_readme(results, readme)
     text = readme.read_text()
     assert text.startswith("before\n<!-- results -->\n| figure")
     assert (
         "| what it is | 1.5 ms | ≤ 2 | ✓ |\n| what it is | 3 ms | ≤ 2 | ✗ |\n\n`make bench` on 1 cores of Z80" in text
     )
-    assert text.endswith("commit abc.\n<!-- /results -->\nafter\n")
+    assert text.endswith("commit abc, def.\n<!-- /results -->\nafter\n")
     assert "old" not in text
     assert "has no target" not in text
 
