@@ -26,7 +26,10 @@ Status = Literal["waiting", "running", "passed", "verdict failed", "died"]
 
 @dataclass(slots=True)
 class Part:
-    """One notebook of a run. `verdict` is what it wrote as ``verdict.json``, None when it wrote none."""
+    """One notebook of a run. `verdict` is what it wrote as ``verdict.json``, None when it wrote none.
+
+    `commit` is what it ran at: a run that was resumed may have parts of several.
+    """
 
     name: str
     parameters: dict[str, Any]
@@ -35,6 +38,7 @@ class Part:
     message: str = ""
     compared: bool = False
     verdict: dict[str, Any] | None = None
+    commit: str = ""
 
 
 @dataclass(slots=True)

@@ -1,12 +1,13 @@
 """`make notebooks` and `make report`: run the notebooks, and leave one page that says what came of it.
 
-    python -m benchmarks.report run [NAME]… [--parameters smoke|full|FILE] [--set NAME=VALUE]…
+    python -m benchmarks.report run [NAME]… [--parameters smoke|full|FILE] [--set NAME=VALUE]… [--resume --id ID]
     python -m benchmarks.report compare A B
     python -m benchmarks.report refresh [NAME]…
 
 A run goes to `runs/<id>/`, which git ignores: the executed notebooks, what they wrote, `manifest.json` and the page
 `report.html`. Unknown parameters are refused before anything runs. A notebook that dies keeps what it has, marks the
-run, and does not keep the others from running. The last line printed is JSON.
+run, and does not keep the others from running. A run of hours that was interrupted is resumed: what had passed with the
+same parameters is kept, with the commit that it ran at. The last line printed is JSON.
 """
 
 from __future__ import annotations
@@ -42,12 +43,14 @@ def run(
     assignments: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, after the file's.")] = None,
     runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = RUNS,
     run_id: Annotated[str, typer.Option("--id", help="Its folder there, the time when absent.")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Keep what has passed in the run --id.")] = False,
 ) -> None:
     """Run notebooks; exits with 1 when one fails, with 2 when something makes no sense."""
     with _refusing():
         jobs = _jobs(names or (), parameters, assignments or ())
+        passed = _passed(runs, run_id) if resume else []
         folder = new_folder(runs, run_id)
-        manifest = carry_out(jobs, folder, parameters=parameters)
+        manifest = carry_out(jobs, folder, parameters=parameters, passed=passed)
     page = folder / "report.html"
     failed = {part.name: part.message or part.status for part in manifest.parts if part.status != "passed"}
     told = {"folder": str(folder), "report": str(page), "run": [job.name for job in jobs], "failed": failed}
@@ -103,6 +106,13 @@ def _jobs(names: Sequence[str], parameters: str, assignments: Sequence[str]) -> 
     return [prepared(path, by_name.get(path.stem, {}) | given) for path in paths]
 
 
+def _passed(runs: Path, run_id: str) -> list[Part]:
+    """What an earlier run into this folder has found; raises `ConfigurationError`."""
+    if not run_id:
+        raise ConfigurationError("--resume needs --id, the name of the run's folder")
+    return [part for part in load_manifest(runs / run_id).parts if part.status == "passed"]
+
+
 def _run_folder(name: str, runs: Path) -> Path:
     return Path(name) if Path(name).is_dir() else runs / name
 
@@ -110,13 +120,20 @@ def _run_folder(name: str, runs: Path) -> Path:
 # ── a run ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def carry_out(jobs: Sequence[Job], folder: Path, *, parameters: str) -> Manifest:
-    """Run these into `folder` one after the other; also when it is interrupted, manifest and page say what there is."""
-    parts = [Part(job.name, dict(job.parameters)) for job in jobs]
-    began_s = time.monotonic()
-    manifest = Manifest(folder.name, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", parameters, parts, environment())
+def carry_out(jobs: Sequence[Job], folder: Path, *, parameters: str, passed: Sequence[Part] = ()) -> Manifest:
+    """Run these into `folder` one after the other; also when it is interrupted, manifest and page say what there is.
+
+    Of `passed`, what had the same parameters is not run again.
+    """
+    told = environment()
+    kept = {part.name: part for part in passed}
+    parts = [_kept(job, kept.get(job.name)) or _new(job, told["commit"]) for job in jobs]
+    manifest = Manifest(folder.name, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", parameters, parts, told)
     try:
         for number, (job, part) in enumerate(zip(jobs, parts, strict=True), 1):
+            if part.status == "passed":
+                print(f"{number} of {len(jobs)}: {job.name} passed before", file=sys.stderr)
+                continue
             print(f"{number} of {len(jobs)}: {job.name} …", file=sys.stderr)
             part.status = "running"
             manifest.save(folder)
@@ -125,10 +142,18 @@ def carry_out(jobs: Sequence[Job], folder: Path, *, parameters: str) -> Manifest
                 print(f"{job.name}: {part.message}", file=sys.stderr)
         manifest.complete = True
     finally:
-        manifest.seconds_s = round(time.monotonic() - began_s, 1)
+        manifest.seconds_s = round(sum(part.seconds_s for part in parts), 1)
         manifest.save(folder)
         write_page(manifest, folder)
     return manifest
+
+
+def _new(job: Job, commit: str) -> Part:
+    return Part(job.name, dict(job.parameters), commit=commit)
+
+
+def _kept(job: Job, part: Part | None) -> Part | None:
+    return part if part and part.parameters == dict(job.parameters) else None
 
 
 def _carry_out(job: Job, part: Part, folder: Path) -> None:

@@ -63,10 +63,11 @@ def _summary(manifest: Manifest) -> str:
     rows = "".join(
         f"<tr><td><a href='#{_safe(part.name)}'>{_safe(part.name)}</a></td>"
         f"<td class='{_css(part)}'>{MARKS[part.status]} {part.status}</td><td>{part.seconds_s:g} s</td>"
+        f"<td><code>{_safe(part.commit)}</code></td>"
         f"<td>{_safe(part.message) or ('outputs as kept' if part.compared else '')}</td></tr>"
         for part in manifest.parts
     )
-    return f"<table><tr><th>notebook</th><th>verdict</th><th>took</th><th></th></tr>{rows}</table>"
+    return f"<table><tr><th>notebook</th><th>verdict</th><th>took</th><th>commit</th><th></th></tr>{rows}</table>"
 
 
 def _section(part: Part, folder: Path, with_figures: bool) -> str:

@@ -215,6 +215,17 @@ def test_a_verdict_that_fails_fails_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("papermill")
+def test_a_resumed_run_keeps_what_passed_with_the_same_parameters(tmp_path: Path) -> None:
+    counts = "import pathlib\nwith pathlib.Path('count').open('a') as file: print('once', file=file)"
+    path = notebook(tmp_path, PARAMETERS, counts)
+    for given in ("--id=here", "--id=here --resume", "--id=here --resume --set seed=4"):
+        assert run(path, *given.split()).returncode == 0
+    assert (tmp_path / "count").read_text().splitlines() == ["once", "once"]
+    refused = run(path, "--resume", "--id", "nowhere")
+    assert (refused.returncode, "cannot read" in refused.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("papermill")
 def test_a_notebook_writes_beside_its_executed_copy(tmp_path: Path) -> None:
     verdict = "pathlib.Path(output, 'verdict.json').write_text('{\"rate\": 0.5}')"
     path = notebook(
