@@ -24,7 +24,7 @@ from workbench.cache.redis_codec import VectorFormat
 from workbench.cache.redis_link import RedisOptions
 from workbench.cache.redis_rows import RedisLimits
 from workbench.cache.redis_store import RedisStore
-from workbench.cache.store import Health
+from workbench.cache.store import Health, Neighbour
 from workbench.errors import StoreError, StoreUnusable
 
 LIMIT_S = 20.0
@@ -566,21 +566,67 @@ def test_the_breaker_opens_after_so_many_in_a_row_and_only_a_probe_closes_it() -
     assert not breaker.is_open
 
 
+async def nearest_at_last(store: RedisStore) -> list[Neighbour]:
+    """What is nearest once the server has built its index."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            with contextlib.suppress(StoreError):
+                return await store.nearest("t", "s", pointing(0.0), k=4)
+            await asyncio.sleep(0.01)
+
+
 def test_an_index_that_was_dropped_is_built_again(shared: Made) -> None:
     async def story() -> None:
         store = shared()
         async with opened(store), raw() as client:
             for name, angle in (("a", 0.0), ("b", 0.5)):
                 await store.put("t", entry(name, angle=angle))
+            await nearest_at_last(store)
             await client.ft(store._index._name(2)).dropindex()
             with pytest.raises(StoreError):
                 await store.nearest("t", "s", pointing(0.0), k=4)
             found: list[str] = []
             async with asyncio.timeout(LIMIT_S):
                 while found != ["a", "b"]:
-                    with contextlib.suppress(StoreError):
-                        found = names(await store.nearest("t", "s", pointing(0.0), k=4), "a", "b")
-                    await asyncio.sleep(0.01)  # while the server builds it
+                    found = names(await nearest_at_last(store), "a", "b")
+
+    asyncio.run(story())
+
+
+def test_a_lost_channel_is_no_reason_to_look_at_an_index_again(shared: Made) -> None:
+    """FT.INFO stops the server for a while that grows with the index."""
+
+    async def looks(client: Redis) -> int:
+        return int((await client.info("commandstats")).get("cmdstat_FT.INFO", {}).get("calls", 0))
+
+    async def story() -> None:
+        store = shared()
+        async with opened(store), raw() as client:
+            await store.put("t", entry("a", angle=0.0))
+            await nearest_at_last(store)
+            before = await looks(client)
+            await client.client_kill_filter(_type="pubsub")
+            await until(lambda: not store._news.listening.is_set())
+            await until(lambda: store._news.listening.is_set())
+            assert names(await store.nearest("t", "s", pointing(0.0), k=4), "a") == ["a"]
+            assert await looks(client) == before > 0
+
+    asyncio.run(story())
+
+
+def test_many_at_once_look_once(shared: Made) -> None:
+    async def story() -> None:
+        store = shared()
+        async with opened(store), raw() as client:
+            await store.put("t", entry("a", angle=0.0))
+            await client.config_resetstat()
+            found = await asyncio.gather(
+                *(store.nearest("t", "s", pointing(0.0), k=1) for _ in range(20)), return_exceptions=True
+            )
+            told = (await client.info("commandstats"))["cmdstat_FT.INFO"]["calls"]
+            assert told <= 6
+            for each in found:
+                assert isinstance(each, StoreError) or (isinstance(each, list) and names(each, "a") == ["a"])
 
     asyncio.run(story())
 

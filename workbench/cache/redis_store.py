@@ -102,6 +102,7 @@ class RedisStore:
             with contextlib.suppress(StoreError):
                 await self.claims.release_all()
                 await self._flush()
+        await self._index.close()
         await self._link.close()
 
     # ── the store's methods ─────────────────────────────────────────────────────────────────────────────────
@@ -306,7 +307,7 @@ class RedisStore:
     async def _begin_anew(self) -> None:
         """The channel is heard again: who knows what the server has lost meanwhile."""
         self._tenants.clear()
-        self._index.forget()
+        self._index.doubt()
 
     async def _flush(self) -> None:
         for tenant in self._uses.tenants:
