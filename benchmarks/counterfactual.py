@@ -34,7 +34,7 @@ from workbench.cache.verifier import Verifier
 from workbench.cache.verifier_folder import verifier_folder
 from workbench.errors import ConfigurationError
 from workbench.messages import MessagesRequest, parse_request
-from workbench.proxy.auditing import embedding_judge
+from workbench.proxy.judging import embedding_judge
 from workbench.proxy.recording_file import Recorded
 from workbench.settings import data_folder
 

@@ -587,7 +587,7 @@ def test_a_process_that_looks_again_honours_what_another_saw_wrong() -> None:
     async def story(store: MemoryStore) -> None:
         clock = Time()
         shared = [
-            SharedState(store, "t", epoch="p", rules=TRUSTED, start="open", writer=writer, clock=clock)
+            SharedState(store, "t", epoch="p", rules=lambda: TRUSTED, start="open", writer=writer, clock=clock)
             for writer in ("one", "two")
         ]
         for it in shared:

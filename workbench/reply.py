@@ -85,6 +85,11 @@ class Reply:
         """Whether it holds nothing but text (thinking aside): only such a reply may be served by meaning."""
         return all(isinstance(block, Text | Thinking | RedactedThinking) for block in self.content)
 
+    @property
+    def text(self) -> str:
+        """All that it says to the user."""
+        return "".join(block.text for block in self.content if isinstance(block, Text))
+
 
 # ── the events it arrives in ────────────────────────────────────────────────────────────────────────────────
 

@@ -91,7 +91,8 @@ class Settings(BaseSettings):
 
     tenant_semantic: Annotated[dict[str, Semantic], NoDecode] = {}
     audit: bool = True
-    audit_judge: Literal["embedding", "none"] = "embedding"
+    audit_judge: Literal["embedding", "llm", "none"] = "embedding"
+    audit_judge_model: Annotated[str, Field(min_length=1)] = "claude"
     audit_idle_s: Annotated[float, Field(ge=0)] = 300.0
     audit_patience_s: Annotated[float, Field(ge=0)] = 1800.0
 

@@ -105,12 +105,17 @@ class Audit:
     ) -> None:
         self._store = store
         self._epoch = epoch
-        self._rules = replace(rules, judge=judge.name if judge else "")
+        self._given = rules
         self._judge = judge
         self._start = start
         self._draw = draw
         self._writer = secrets.token_hex(8)
         self._tenants: dict[str, SharedState] = {}
+
+    @property
+    def _rules(self) -> Rules:
+        """With the judge's present name: which model an LLM judge is shows when it answers."""
+        return replace(self._given, judge=self._judge.name if self._judge else "")
 
     # ── on the way of a request ─────────────────────────────────────────────────────────────────────────────
 
@@ -288,7 +293,7 @@ class Audit:
                 self._store,
                 tenant,
                 epoch=self._epoch,
-                rules=self._rules,
+                rules=lambda: self._rules,
                 start=self._start(tenant),
                 writer=self._writer,
             )

@@ -36,7 +36,7 @@ class SharedState:
         tenant: str,
         *,
         epoch: str,
-        rules: Rules,
+        rules: Callable[[], Rules],
         start: Start,
         writer: str,
         clock: Callable[[], float] = time.monotonic,
@@ -68,7 +68,7 @@ class SharedState:
             self._waiting[-1] = Seen(last.lookups + observation.lookups, last.hits + observation.hits)
         else:
             self._waiting.append(observation)
-        apply(self.view, self._epoch, observation, rules=self._rules)
+        apply(self.view, self._epoch, observation, rules=self._rules())
 
     async def refresh(self, *, max_age_s: float) -> None:
         """Read what others wrote, unless that was done lately or is being done; raises `StoreError`."""
@@ -140,4 +140,4 @@ class SharedState:
 
     def _apply_all(self, state: AuditState, observations: list[Observation]) -> None:
         for observation in observations:
-            apply(state, self._epoch, observation, rules=self._rules)
+            apply(state, self._epoch, observation, rules=self._rules())

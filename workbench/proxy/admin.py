@@ -17,7 +17,6 @@ from workbench.proxy.auditing import Auditor, next_cut
 from workbench.proxy.auth import Caller
 from workbench.proxy.body import read_body
 from workbench.proxy.services import Services, services
-from workbench.reply import Text
 
 
 def _admin(request: Request) -> Caller:
@@ -202,8 +201,7 @@ def _found(entry: Entry | None, id: str) -> Entry:
 
 def _entry(entry: Entry) -> dict[str, Any]:
     try:
-        reply = payload.decode(entry.payload)
-        text = "".join(block.text for block in reply.content if isinstance(block, Text))
+        text = payload.decode(entry.payload).text
     except payload.UnreadablePayload:
         text = ""
     return {

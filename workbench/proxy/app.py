@@ -24,6 +24,7 @@ from workbench.backend.urls import Timeouts, backend_for
 from workbench.cache.audit_state import Rules
 from workbench.cache.cache import SemanticCache
 from workbench.cache.embedder import Embedder, EmbeddingService
+from workbench.cache.judges import Judge
 from workbench.cache.memory_store import MemoryStore
 from workbench.cache.model_folder import minilm_folder
 from workbench.cache.policy import Policy, load_policy
@@ -40,11 +41,12 @@ from workbench.fleet.fleet_file import load_terms
 from workbench.fleet.opening import Site, open_fleet
 from workbench.proxy import admin, routes, thinkers
 from workbench.proxy.asker import Asker
-from workbench.proxy.auditing import Auditor, Audits, embedding_judge
+from workbench.proxy.auditing import Auditor, Audits
 from workbench.proxy.auth import Caller, Gate, KnownKey
 from workbench.proxy.envelope import envelope, error_response
 from workbench.proxy.exchange import Exchanger
 from workbench.proxy.flight import Flights
+from workbench.proxy.judging import embedding_judge, llm_judge
 from workbench.proxy.recording import Recorder
 from workbench.proxy.reloading import Reloader, Watched
 from workbench.proxy.rented import PoolMembers, controlled, load_of
@@ -113,7 +115,12 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
     pool = await stack.enter_async_context(
         Pool(backends, refresh_every_s=settings.refresh_every_s, aliases=aliases, waiting=waiting)
     )
-    audits = _audits(settings, store, policy, embedding) if embedding and settings.audit else None
+    recorder = await _recorder(settings, embedding, stack) if settings.record else None
+    telemetry = Telemetry(keep=settings.recent_exchanges, on_record=recorder.take if recorder else None)
+    asker = Asker(pool, idle_s=settings.audit_idle_s, patience_s=settings.audit_patience_s)
+    audits = None
+    if embedding and settings.audit:
+        audits = _audits(settings, store, policy, await _judge(settings, policy, embedding, asker, telemetry, pool))
     in_front = settings.memory_max_bytes and not isinstance(store, MemoryStore)
     cache = SemanticCache(
         store,
@@ -126,8 +133,6 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
         ttl_s=settings.ttl_s,
         timeout_s=settings.cache_timeout_s,
     )
-    recorder = await _recorder(settings, embedding, stack) if settings.record else None
-    telemetry = Telemetry(keep=settings.recent_exchanges, on_record=recorder.take if recorder else None)
     if settings.fleet:
         members, load = PoolMembers(pool, _maker(settings)), load_of(pool, telemetry)
         terms = load_terms(settings.fleet)
@@ -135,7 +140,6 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
         await stack.enter_async_context(controlled(fleet))
     auditor = None
     if audits:
-        asker = Asker(pool, idle_s=settings.audit_idle_s, patience_s=settings.audit_patience_s)
         is_scored = policy.score is not None
         auditor = Auditor(audits, asker=asker, telemetry=telemetry, is_scored=is_scored)
         await stack.enter_async_context(auditor)
@@ -183,9 +187,20 @@ async def _recorder(settings: Settings, embedding: EmbeddingService | None, stac
     return await stack.enter_async_context(recorder)  # ends after the flights, whose exchanges it takes
 
 
-def _audits(settings: Settings, store: Store, policy: Policy, embedding: EmbeddingService) -> Audits:
+async def _judge(
+    settings: Settings, policy: Policy, embedding: EmbeddingService, asker: Asker, telemetry: Telemetry, pool: Pool
+) -> Judge | None:
+    match settings.audit_judge:
+        case "embedding":
+            return embedding_judge(embedding, model=policy.fingerprint)
+        case "llm":
+            return await llm_judge(pool, asker, telemetry, model=settings.audit_judge_model)
+        case "none":
+            return None
+
+
+def _audits(settings: Settings, store: Store, policy: Policy, judge: Judge | None) -> Audits:
     """The audit; its epoch is named after all that decides: the policy, and what it decides with."""
-    judge = embedding_judge(embedding, model=policy.fingerprint) if settings.audit_judge == "embedding" else None
     epoch = hashlib.sha256(policy.model_dump_json().encode()).hexdigest()[:16]
     rules = Rules(alpha=policy.alpha) if policy.alpha else Rules()
     return Audits(store, epoch=epoch, rules=rules, judge=judge, mode=settings.semantic_of)

@@ -12,6 +12,7 @@ from workbench.backend.backend import Model
 from workbench.backend.pool import Pool
 from workbench.cache.question import Question
 from workbench.errors import BadReply
+from workbench.messages import Message, MessagesRequest, TextBlock
 from workbench.proxy.flight import REPLY_MAX_BYTES
 from workbench.reply import Collector, Event, Reply, size_bytes
 
@@ -45,18 +46,32 @@ class Asker:
         return time.monotonic() + self._patience_s
 
     async def ask(self, asked: Asked, *, gives_up_at_s: float) -> Reply:
-        """The same request without the cache; raises `BackendError`, also when no Thinker is idle in time."""
-        await self._until_idle(asked.model, gives_up_at_s)
-        call = self._pool.call(asked.question.request, asked.model, idle_s=self._idle_s)
-        async with self._slots, asyncio.timeout(ASK_TIMEOUT_S):
-            return await _collected(call.events())
+        """The same request without the cache; raises what `put` does."""
+        return await self.put(asked.question.request, asked.model, gives_up_at_s=gives_up_at_s, timeout_s=ASK_TIMEOUT_S)
+
+    async def put(self, request: MessagesRequest, model: Model, *, gives_up_at_s: float, timeout_s: float) -> Reply:
+        """The reply to a canonical request; raises `BackendError`, also when no Thinker is idle in time.
+
+        And `TimeoutError` when one is, and has not answered `timeout_s` later.
+        """
+        await self._until_idle(model, gives_up_at_s)
+        call = self._pool.call(request, model, idle_s=self._idle_s)
+        async with self._slots, asyncio.timeout(timeout_s):
+            return await collected(call.events())
 
     async def _until_idle(self, model: Model, gives_up_at_s: float) -> None:
         while (wait_s := self._pool.idle_in_s(model, self._idle_s)) and time.monotonic() + wait_s <= gives_up_at_s:  # noqa: ASYNC110  # it is the passing of time that makes a Thinker idle: no event tells it
             await asyncio.sleep(wait_s)
 
 
-async def _collected(events: AsyncGenerator[Event, None]) -> Reply:
+def one_prompt(prompt: str, *, model: str, max_tokens: int) -> MessagesRequest:
+    """The canonical request that asks for the likeliest few tokens after this prompt alone."""
+    message = Message(role="user", content=[TextBlock(type="text", text=prompt)])
+    return MessagesRequest(model=model, messages=[message], max_tokens=max_tokens, temperature=0.0)
+
+
+async def collected(events: AsyncGenerator[Event, None]) -> Reply:
+    """The whole reply, and the stream closed; raises `BadReply` for one that never ends."""
     collector, size = Collector(), 0
     async with aclosing(events):
         async for event in events:

@@ -25,18 +25,17 @@ from workbench.cache.audit import Audit, CutShift, Permission, Standing
 from workbench.cache.audit_check import Check, Match
 from workbench.cache.audit_state import Label, Rules, Start
 from workbench.cache.cache import Hit, Miss, Semantic
-from workbench.cache.judges import Answer, EmbeddingJudge, Judge
+from workbench.cache.judges import Answer, Judge
 from workbench.cache.policy import Refuse, Serve
 from workbench.cache.question import Question
 from workbench.cache.risk import Lookups, rcps_cut
-from workbench.cache.seams import AsyncEmbedder
-from workbench.cache.store import Entry, Store, Vector
+from workbench.cache.store import Entry, Store
 from workbench.errors import ConfigurationError, ThinkerUnavailable
 from workbench.proxy import payload
 from workbench.proxy.asker import Asked, Asker
 from workbench.proxy.lines import Lines, Work, is_large
 from workbench.proxy.telemetry import Telemetry
-from workbench.reply import Reply, Text
+from workbench.reply import Reply
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +43,6 @@ FLUSH_TIMEOUT_S = 5.0
 
 REPEAT_S, MOST_REMEMBERED = 60.0, 64
 """Who asks in the same words again so soon after a hit may not be content with it; so many hits are remembered."""
-
-SAME, DIFFERENT = 0.90, 0.75
-"""The embedding judge's cuts. They were not measured, so it closes nothing until controls in service have shown that
-it seldom raises a false alarm; what lies between is unsure, and keeps shadow mode shut."""
 
 GRAY_SHARE, GRAY_COSINE = 0.5, 0.05
 """The gray zone: scores of at least half the cut; without a score, a cosine so little below the gate."""
@@ -250,15 +245,6 @@ class Auditor:
         return decision.reason == "below-threshold" and decision.similarity >= decision.threshold - GRAY_COSINE
 
 
-def embedding_judge(embedder: AsyncEmbedder, *, model: str) -> EmbeddingJudge:
-    """A judge that embeds a piece at a time, so that no client's question waits for more than one."""
-
-    async def embed(texts: Sequence[str]) -> list[Vector | None]:
-        return [(await embedder.embed_all([text]))[0] for text in texts]
-
-    return EmbeddingJudge(embed, same=SAME, different=DIFFERENT, model=model)
-
-
 def next_cut(audits: Audits, tenant: str) -> CutShift | None:
     """The cut that keeps the budget among the labels of this epoch; None while there are too few of them, or none does.
 
@@ -291,9 +277,8 @@ def _kept(asked: Asked) -> Asked | None:
 
 def _answer(reply: Reply) -> Answer:
     """Without text where it could not be served by meaning: then no judge can be sure of it."""
-    said = "".join(block.text for block in reply.content if isinstance(block, Text))
     tokens = reply.usage.prompt_tokens + reply.usage.output_tokens
-    return Answer(said if payload.is_servable_by_meaning(reply) else "", tokens)
+    return Answer(reply.text if payload.is_servable_by_meaning(reply) else "", tokens)
 
 
 def _always(start: Start) -> Callable[[str], Start]:

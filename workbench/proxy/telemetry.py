@@ -197,6 +197,11 @@ class Telemetry:
         self._audit["calls"] += 1
         self._spend("audit", usage)
 
+    def judged_for_audit(self, usage: Usage) -> None:
+        """A Thinker compared two answers for the audit, at this cost."""
+        self._audit["judgements"] += 1
+        self._spend("audit", usage)
+
     def _count_tokens(self, exchange: Exchange) -> None:
         is_hit = exchange.outcome in ("exact", "semantic")
         self._spend("shared" if exchange.shared else "memory" if is_hit else "thinkers", exchange.usage)
