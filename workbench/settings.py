@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     audit: bool = True
     audit_judge: Literal["embedding", "llm", "none"] = "embedding"
     audit_judge_model: Annotated[str, Field(min_length=1)] = "claude"
+    gray_verifier: Literal["none", "thinker"] = "none"
+    gray_verifier_model: str = ""
+    gray_verifier_timeout_s: Annotated[float, Field(gt=0, le=1)] = 0.5  # a deletion elsewhere must count within 1 s
     audit_idle_s: Annotated[float, Field(ge=0)] = 300.0
     audit_patience_s: Annotated[float, Field(ge=0)] = 1800.0
 

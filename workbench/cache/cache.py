@@ -15,10 +15,11 @@ from typing import Literal
 
 from workbench.cache.admission import ALL, first_reason, holds_secret
 from workbench.cache.audit import Permission
+from workbench.cache.gray import is_doubtful, vouched
 from workbench.cache.memory_store import MemoryStore
 from workbench.cache.policy import Policy, Refuse, Serve, Weighed
 from workbench.cache.question import Question
-from workbench.cache.seams import AsyncEmbedder, AsyncVerifier, Permits
+from workbench.cache.seams import AsyncEmbedder, AsyncVerifier, Permits, Vouches
 from workbench.cache.store import Entry, Neighbour, Store, Vector
 from workbench.errors import EmbeddingError, StoreError
 
@@ -85,6 +86,7 @@ class SemanticCache:
         embedder: AsyncEmbedder | None,
         verifier: AsyncVerifier | None = None,
         permits: Permits | None = None,
+        voucher: Vouches | None = None,
         policy: Policy,
         admission: Set[str] = ALL,
         ttl_s: float,
@@ -97,6 +99,7 @@ class SemanticCache:
         self._embedder = embedder
         self._verifier = verifier
         self._permits = permits
+        self._voucher = voucher
         self._admission = admission
         self._ttl_s = ttl_s
         self._timeout_s = timeout_s
@@ -105,12 +108,25 @@ class SemanticCache:
         self._generation = 0  # counts removals, so that a racing read does not bring a removed entry back
 
     async def lookup(
-        self, tenant: str, question: Question, *, semantic: Semantic = "on", mark: Mark = lambda _: None
+        self,
+        tenant: str,
+        question: Question,
+        *,
+        semantic: Semantic = "on",
+        may_ask: bool = True,
+        mark: Mark = lambda _: None,
     ) -> Hit | Miss | Bypass:
         """The stored reply for this question, or why there is none; `mark` hears of each step that was taken.
 
-        Where there are permits, they tell whether shadow mode is over.
+        Where there are permits, they tell whether shadow mode is over. `may_ask` is whether a Thinker may be asked to
+        vouch, where there is one for that.
         """
+        found = await self._found(tenant, question, semantic, mark)
+        if self._voucher and may_ask and isinstance(found, Miss):
+            return await self._vouched(self._voucher, tenant, question, found, semantic, mark)
+        return found
+
+    async def _found(self, tenant: str, question: Question, semantic: Semantic, mark: Mark) -> Hit | Miss | Bypass:
         try:
             async with asyncio.timeout(self._timeout_s):
                 entry = await self._exact(tenant, question.digest)
@@ -238,7 +254,7 @@ class SemanticCache:
                 continue
             match self.policy.weigh(text, neighbour.entry.text, neighbour.similarity):
                 case Serve() as decision:
-                    return _found(neighbour, decision, permission)
+                    return _served(neighbour, decision, permission)
                 case Refuse(reason=reason) as decision:
                     refused = refused or Miss(reason, neighbour, decision)
                     if neighbour.similarity < self.policy.gate:
@@ -249,7 +265,7 @@ class SemanticCache:
         if best is None:
             return refused or Miss("no-candidate")
         weighed, neighbour, permission = best
-        return _found(neighbour, await self._settle(text, neighbour.entry.text, weighed), permission)
+        return _served(neighbour, await self._settle(text, neighbour.entry.text, weighed), permission)
 
     async def _settle(self, text: str, candidate: str, weighed: Weighed) -> Serve | Refuse:
         """The decision, with the verifier's word where it is wanted and can be had."""
@@ -260,6 +276,26 @@ class SemanticCache:
             except EmbeddingError as error:
                 log.warning("cache.verifier_failed error=%r", error)
         return self.policy.settle(weighed, logit)
+
+    async def _vouched(
+        self, voucher: Vouches, tenant: str, question: Question, missed: Miss, semantic: Semantic, mark: Mark
+    ) -> Hit | Miss:
+        """The same, or in doubt what somebody who reads both questions vouches for.
+
+        In shadow mode too: what opens it must be the traffic that is served then.
+        """
+        neighbour, decision = missed.candidate, missed.decision
+        if neighbour is None or not isinstance(decision, Refuse):
+            return missed
+        if not is_doubtful(decision, is_scored=self.policy.score is not None):
+            return missed
+        if self._permission(tenant, question, neighbour, semantic) not in ("serve", "shadow"):
+            return missed
+        is_vouched = await voucher.vouches(question, neighbour.entry.text)
+        mark("vouch")
+        if not is_vouched:
+            return missed
+        return _served(neighbour, vouched(decision), self._permission(tenant, question, neighbour, semantic))
 
     async def explain(self, question: str, candidate: str, similarity: float) -> Serve | Refuse:
         """What would be decided of these two."""
@@ -313,7 +349,7 @@ def _logged(event: str) -> Iterator[None]:
         log.warning("%s error=%r", event, error)
 
 
-def _found(neighbour: Neighbour, decision: Serve | Refuse, permission: Permission) -> Hit | Miss:
+def _served(neighbour: Neighbour, decision: Serve | Refuse, permission: Permission) -> Hit | Miss:
     match decision:
         case Serve() if permission == "serve":
             return Hit(neighbour.entry, "semantic", neighbour.similarity, decision)

@@ -137,13 +137,18 @@ class LlmJudge:
         reply = await self._ask(PROMPT.format(**{name: without_tags(text) for name, text in texts.items()}))
         if reply.model:
             self.name = f"llm {reply.model}"
-        words = reply.text.split()
-        match words[0].strip(".,:;!*\"'`").casefold() if words else "":
+        match first_word(reply.text):
             case "same":
                 return Verdict("same", 1.0, reply.tokens)
             case "different":
                 return Verdict("different", 1.0, reply.tokens)
         return Verdict("unsure", 0.0, reply.tokens)
+
+
+def first_word(reply: str) -> str:
+    """In small letters and without what models put around it; "" where there is none."""
+    words = reply.split(maxsplit=1)
+    return words[0].strip(".,:;!*\"'`").casefold() if words else ""
 
 
 def without_tags(text: str) -> str:

@@ -50,12 +50,15 @@ class Serve:
     """Whether the verifier was heard."""
     differing: tuple[str, ...] = ()
     """Slots on which the two differ, none of which forbids an answer."""
+    vouched: bool = False
+    """Whether the policy refused, the score being below the cut, and a Thinker was asked and said yes."""
 
     @property
     def short(self) -> str:
         """For a header: no word of either question is in it."""
         despite = f" despite={','.join(self.differing)}" if self.differing else ""
-        return f"score={self.score:.3f} cut={self.cut:.3f} verified={'yes' if self.verified else 'no'}{despite}"
+        verified = "thinker" if self.vouched else "yes" if self.verified else "no"
+        return f"score={self.score:.3f} cut={self.cut:.3f} verified={verified}{despite}"
 
 
 @dataclass(frozen=True, slots=True)

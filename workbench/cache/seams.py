@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from workbench.cache.audit import Permission
+from workbench.cache.question import Question
 from workbench.cache.store import Vector
 
 
@@ -27,6 +28,13 @@ class AsyncVerifier(Protocol):
 
     async def logit(self, question: str, candidate: str) -> float | None:
         """The larger, the surer; None when the model cannot read all of them. Raises `EmbeddingError`."""
+
+
+class Vouches(Protocol):
+    """Whoever may be asked where the policy is in doubt."""
+
+    async def vouches(self, question: Question, candidate: str) -> bool:
+        """Whether one answer serves this question and the stored one; soon, and without raising anything."""
 
 
 class Permits(Protocol):

@@ -54,6 +54,7 @@ from workbench.proxy.services import Limits, Services, request_id
 from workbench.proxy.sse import new_id
 from workbench.proxy.telemetry import Telemetry
 from workbench.proxy.tokens import TokenCounter
+from workbench.proxy.vouching import ThinkerVoucher
 from workbench.settings import Settings, data_folder
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ def create_app(settings: Settings, *, on_ready: OnReady | None = None, watched: 
     """
     gate = _gate(settings)
     policy = load_policy(settings.policy)
+    _check_vouching_is_audited(settings)
     if settings.fleet:
         check_keeps_a_roll(settings)
 
@@ -128,6 +130,7 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
         embedder=embedding,
         verifier=verifying,
         permits=audits,
+        voucher=_voucher(settings, pool, telemetry),
         policy=policy,
         admission=frozenset(settings.admission),
         ttl_s=settings.ttl_s,
@@ -201,9 +204,28 @@ async def _judge(
 
 def _audits(settings: Settings, store: Store, policy: Policy, judge: Judge | None) -> Audits:
     """The audit; its epoch is named after all that decides: the policy, and what it decides with."""
-    epoch = hashlib.sha256(policy.model_dump_json().encode()).hexdigest()[:16]
+    decides = policy.model_dump_json()
+    if settings.gray_verifier == "thinker":
+        decides += f" and in doubt a Thinker {settings.gray_verifier_model}"
+    epoch = hashlib.sha256(decides.encode()).hexdigest()[:16]
     rules = Rules(alpha=policy.alpha) if policy.alpha else Rules()
     return Audits(store, epoch=epoch, rules=rules, judge=judge, mode=settings.semantic_of)
+
+
+def _voucher(settings: Settings, pool: Pool, telemetry: Telemetry) -> ThinkerVoucher | None:
+    if settings.gray_verifier == "none":
+        return None
+    model, timeout_s = settings.gray_verifier_model, settings.gray_verifier_timeout_s
+    return ThinkerVoucher(pool, telemetry, timeout_s=timeout_s, model=model)
+
+
+def _check_vouching_is_audited(settings: Settings) -> None:
+    """Raises `ConfigurationError` where nothing would ever show that what a Thinker vouches for is wrong."""
+    if settings.gray_verifier == "thinker" and (not settings.audit or settings.audit_judge == "none"):
+        raise ConfigurationError(
+            "gray_verifier is 'thinker', and the audit or its judge is off: no calibration covers what a Thinker "
+            "vouches for, only the audit does; set audit = true and audit_judge = 'embedding' or 'llm'"
+        )
 
 
 def _embedding(settings: Settings, policy: Policy) -> EmbeddingService | None:

@@ -25,6 +25,7 @@ from workbench.cache.audit import Audit, CutShift, Permission, Standing
 from workbench.cache.audit_check import Check, Match
 from workbench.cache.audit_state import Label, Rules, Start
 from workbench.cache.cache import Hit, Miss, Semantic
+from workbench.cache.gray import is_gray
 from workbench.cache.judges import Answer, Judge
 from workbench.cache.policy import Refuse, Serve
 from workbench.cache.question import Question
@@ -43,9 +44,6 @@ FLUSH_TIMEOUT_S = 5.0
 
 REPEAT_S, MOST_REMEMBERED = 60.0, 64
 """Who asks in the same words again so soon after a hit may not be content with it; so many hits are remembered."""
-
-GRAY_SHARE, GRAY_COSINE = 0.5, 0.05
-"""The gray zone: scores of at least half the cut; without a score, a cosine so little below the gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +180,7 @@ class Auditor:
         match miss.decision:
             case Serve() if miss.reason == "shadow":
                 self._soon(asked.tenant, self._observing(_kept(asked), seen, entry.payload, reply))
-            case Refuse() as decision if self._is_gray(decision):
+            case Refuse() as decision if is_gray(decision, is_scored=self._is_scored):
                 self._soon(asked.tenant, self._labelling(seen, entry.payload, reply))
 
     @property
@@ -238,11 +236,6 @@ class Auditor:
         if self._is_scored and decision and decision.score is not None:
             score = decision.score
         return Match(asked.tenant, entry.scope, entry.id, question.digest, question.text or "", "", score)
-
-    def _is_gray(self, decision: Refuse) -> bool:
-        if self._is_scored:
-            return decision.score is not None and decision.score >= GRAY_SHARE * (decision.cut or 0.0)
-        return decision.reason == "below-threshold" and decision.similarity >= decision.threshold - GRAY_COSINE
 
 
 def next_cut(audits: Audits, tenant: str) -> CutShift | None:

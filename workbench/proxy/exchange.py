@@ -153,7 +153,8 @@ class Exchanger:
                 return Bypass("no-cache", store=True)
             case _:
                 tenant = incoming.caller.tenant
-                return await self._cache.lookup(tenant, asked, semantic=self._semantic(tenant), mark=exchange.mark)
+                semantic, may_ask = self._semantic(tenant), incoming.control != "only-if-cached"
+                return await self._cache.lookup(tenant, asked, semantic=semantic, may_ask=may_ask, mark=exchange.mark)
 
     async def _read(self, hit: Hit, caller: Caller) -> Reply | None:
         """The stored reply; one that cannot be read is removed, and the request is a miss."""
@@ -245,6 +246,8 @@ def _note(exchange: Exchange, found: Hit | Miss | Bypass) -> None:
         case Hit(entry, tier, similarity, decision):
             exchange.outcome = tier
             exchange.reason = "identical" if tier == "exact" else "same-meaning"
+            if decision and decision.vouched:
+                exchange.reason = "vouched"
             exchange.similarity = similarity
             exchange.entry = entry.id
             exchange.age_s = max(0, int(time.time() - entry.created_s))

@@ -113,9 +113,10 @@ class Telemetry:
         self._recent: deque[Exchange] = deque(maxlen=keep)
         self._outcomes: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
-        # shared: another client's call; audit: what checks of hits asked of Thinkers
-        self._usage = {source: Usage() for source in ("thinkers", "memory", "shared", "audit")}
+        # shared: another client's call; audit, vouching: what checks of hits, and doubts, asked of Thinkers
+        self._usage = {source: Usage() for source in ("thinkers", "memory", "shared", "audit", "vouching")}
         self._audit: Counter[str] = Counter()
+        self._vouching: Counter[str] = Counter()
         self._since_s = time.time()
         self.last_work_s: float | None = None  # by time.monotonic(), when memory last did not answer
         self._registry = CollectorRegistry()
@@ -133,6 +134,9 @@ class Telemetry:
             "workbench_audit_checks", "What came of each check.", ["outcome"], registry=self._registry
         )
         self._audit_calls = Total("workbench_audit_calls", "Questions put to Thinkers again.", registry=self._registry)
+        self._vouchings = Total(
+            "workbench_vouchings", "What Thinkers said in the gray zone.", ["heard"], registry=self._registry
+        )
         self._audit_mode = Gauge(
             "workbench_audit_mode", "1 for the mode that the tenant is in.", ["tenant", "mode"], registry=self._registry
         )
@@ -202,6 +206,15 @@ class Telemetry:
         self._audit["judgements"] += 1
         self._spend("audit", usage)
 
+    def vouched(self, heard: str) -> None:
+        """A Thinker was asked whether one answer serves two questions, or was not since too many were."""
+        self._vouching[heard] += 1
+        self._vouchings.labels(heard).inc()
+
+    def paid_for_vouching(self, usage: Usage) -> None:
+        """It answered that, at this cost."""
+        self._spend("vouching", usage)
+
     def _count_tokens(self, exchange: Exchange) -> None:
         is_hit = exchange.outcome in ("exact", "semantic")
         self._spend("shared" if exchange.shared else "memory" if is_hit else "thinkers", exchange.usage)
@@ -229,6 +242,7 @@ class Telemetry:
             "reasons": dict(self._reasons.most_common(50)),
             "tokens": {source: asdict(usage) for source, usage in self._usage.items()},
             "audit": dict(self._audit),
+            "vouching": dict(self._vouching),
         }
 
     def metrics(self, standings: Mapping[str, Standing], faults: Mapping[str, int], **gauges: float) -> bytes:
