@@ -434,6 +434,55 @@ def test_misses_in_the_gray_zone_label_their_pair_and_move_the_next_cut() -> Non
     with_memory(story)
 
 
+def test_adopted_cut_begins_an_epoch_and_stays_until_it_is_dropped_or_the_policy_changes() -> None:
+    async def story(store: MemoryStore) -> None:
+        it, other = audit(store), audit(store)
+        for each in (it, other):
+            await each.look("t")
+        await it.label(replace(match(0), score=0.7), Answer("right", 10))
+        await serve(it, match(1), truth="other")
+        await it.report("t", scope="s", entry_id="x", question_digest="y")
+        await it.adopt("t", 0.7)
+        assert it.cut("t") == 0.7
+        standing = it.standing("t")
+        assert (standing.reason, standing.hits, standing.labels, standing.blocked) == ("cut-adopted", 0, 0, 2)
+        assert standing.spent.answers > 0
+        await it.reopen("t", "shadow")
+        assert it.cut("t") == 0.7
+        for _ in range(2_000):
+            it.missed("t")
+        assert (it.standing("t").mode, it.standing("t").reason, it.cut("t")) == ("open", "bound-held", 0.7)
+        await it.flush()
+        await asyncio.sleep(READ_EVERY_S)  # it is the passing of time that makes the other look again
+        await other.look("t")
+        assert other.cut("t") == 0.7
+        changed = audit(store, epoch="p2")
+        await changed.look("t")
+        assert changed.cut("t") is None
+        await it.adopt("t", None)
+        assert (it.cut("t"), it.standing("t").reason) == (None, "cut-dropped")
+
+    with_memory(story)
+
+
+@pytest.mark.parametrize(("start", "closed", "mode"), [("shadow", False, "shadow"), ("open", True, "shadow")])
+def test_who_began_in_shadow_mode_or_was_closed_proves_the_adopted_cut_first(
+    start: Start, closed: bool, mode: str
+) -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store, start=start)
+        await it.look("t")
+        for number in range(12 if closed else 0):
+            await it.report("t", scope=str(number), entry_id=str(number), question_digest="y")
+        for _ in range(0 if closed else 2_000):
+            it.missed("t")
+        assert it.standing("t").mode == ("closed" if closed else "open")
+        await it.adopt("t", 0.7)
+        assert it.standing("t").mode == mode
+
+    with_memory(story)
+
+
 # ── shared and kept ─────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -20,9 +20,10 @@ from tests.proxying import QUESTION, assert_refused, body, get, outcome, post, s
 from tests.stores import LARGE_BYTES, entry
 from tests.test_pool import QWEN, REPLY, REQUEST, ScriptedBackend, ask, pool_of
 from workbench.backend.pool import Pool
+from workbench.cache.audit_check import Alias, Match
 from workbench.cache.audit_state import Rules
 from workbench.cache.cache import Hit
-from workbench.cache.judges import Verdict
+from workbench.cache.judges import Answer, Verdict
 from workbench.cache.memory_store import MemoryStore
 from workbench.cache.policy import Serve, load_policy, save_policy
 from workbench.cache.question import question
@@ -233,6 +234,69 @@ def test_miss_in_the_gray_zone_labels_its_pair(tmp_path: Path) -> None:
         standing = served.standing
         assert (standing["labels"], standing["lookups"], standing["hits"]) == (1, 1, 0)
         assert get(served.address, "/api/stats").json()["audit"] == {"label-alias": 1}
+
+
+# ── a cut of the tenant's own ───────────────────────────────────────────────────────────────────────────────
+
+
+def strict(folder: Path, *, date: str) -> Path:
+    """A policy whose cut only the same words pass, with a budget so large that few labels tell."""
+    path, shipped = folder / f"{date}.json", load_policy()
+    assert shipped.score
+    score = shipped.score.model_copy(update={"cut": 100.0})
+    save_policy(shipped.model_copy(update={"score": score, "second": None, "alpha": 0.5, "date": date}), path)
+    return path
+
+
+def label(served: Served, score: float) -> None:
+    """As many misses with this score as it takes, each with the entry's own answer."""
+    assert served.services.auditor
+    audit = served.services.auditor.audits.of("default")
+
+    async def run() -> None:
+        for number in range(10):
+            seen = Match("default", "s", f"e{number}", f"q{number}", "?", RIGHT, score)
+            assert isinstance(await audit.label(seen, Answer(RIGHT, 1)), Alias)
+
+    asyncio.run_coroutine_threadsafe(run(), served.loop).result(timeout=30)
+
+
+def test_adopted_cut_decides_on_all_proxies_after_a_restart_and_not_under_another_policy(tmp_path: Path) -> None:
+    old, new = strict(tmp_path, date="2026-01-01"), strict(tmp_path, date="2026-02-02")
+    with running(StandInOllama(text(RIGHT))) as url:
+        with serving(tmp_path, url, policy=old) as one, serving(tmp_path, url, policy=old) as other:
+            post(one.address, body(QUESTION))
+            for served in (one, other):
+                told = post(served.address, body(PARAPHRASE), x_cache_control="only-if-cached")
+                assert outcome(told) == ("miss", "below-cut")
+            assert_refused(adopt(one), 400, "invalid_request_error", naming="0 labels")
+            assert_refused(adopt(one, tenant="eve"), 403, "permission_error", naming="eve's")
+            assert_refused(adopt(one, cut="policy"), 400, "invalid_request_error", naming="none to drop")
+            label(one, 0.6)
+            assert adopt(one, tenant="default").json() == {"tenant": "default", "cut": 0.6, "mode": "open"}
+            hit = post(one.address, body(PARAPHRASE))
+            assert outcome(hit) == ("semantic", "same-meaning")
+            assert " cut=0.600 " in hit.headers["x-cache-decision"]
+            assert (one.standing["cut"], one.standing["hits"], one.standing["next_cut"]) == (0.6, 1, None)
+            explained = post(one.address, {"a": QUESTION, "b": PARAPHRASE}, path="/api/explain").json()
+            assert (explained["served"], explained["decision"]["cut"]) == (True, 0.6)
+            deadline = time.monotonic() + 1.0
+            while time.monotonic() < deadline:  # what the other says within the second is its own affair
+                told = post(other.address, body(PARAPHRASE), x_cache_control="only-if-cached")
+            assert outcome(told)[0] == "semantic"
+        with serving(tmp_path, url, policy=new) as served:
+            told = post(served.address, body(PARAPHRASE), x_cache_control="only-if-cached")
+            assert outcome(told) == ("miss", "below-cut")
+        with serving(tmp_path, url, policy=old) as served:
+            told = post(served.address, body(PARAPHRASE), x_cache_control="only-if-cached")
+            assert outcome(told)[0] == "semantic"
+            assert adopt(served, cut="policy").json()["cut"] is None
+            told = post(served.address, body(PARAPHRASE), x_cache_control="only-if-cached")
+            assert outcome(told) == ("miss", "below-cut")
+
+
+def adopt(served: Served, **fields: str) -> Any:
+    return post(served.address, fields, path="/api/audit/adopt")
 
 
 # ── what a person reports ───────────────────────────────────────────────────────────────────────────────────

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,36 @@ def test_verifier_has_the_last_word_in_the_gray_zone(tmp_path: Path) -> None:
         decision = two_stages.settle(weighed, verifier)
         assert isinstance(decision, Serve) == (logit > 20)
         assert decision.score == pytest.approx(probability(logit))
+
+
+@pytest.mark.parametrize(
+    ("logit", "verifier", "own_cut", "served"),
+    [
+        (2.0, 5.0, probability(21.5), False),  # heard: the evidence of both must exceed it
+        (2.0, 4.0, probability(19.4), True),
+        (3.0, None, probability(2.9), True),  # not asked, the first stage being sure: it must exceed it too
+        (3.0, None, probability(3.0), False),
+        (0.5, None, 0.1, False),  # not asked, the first stage refusing: nobody ever looked at such pairs
+    ],
+)
+def test_cut_of_a_tenants_own_stands_for_the_policys(
+    tmp_path: Path, logit: float, verifier: float | None, own_cut: float, served: bool
+) -> None:
+    two_stages = policy(tmp_path, score=SCORE, second=SECOND | {"low": 1.0, "high": 2.5})
+    weighed = two_stages.weigh(ALIKE, LIST, 0.9)
+    assert isinstance(weighed, Weighed)
+
+    decision = two_stages.settle(replace(weighed, logit=logit, asks=verifier is not None), verifier, own_cut=own_cut)
+
+    assert isinstance(decision, Serve) == served
+    assert decision.cut == (1.0 if logit < 1 else own_cut)
+
+
+def test_where_there_is_no_score_the_own_cut_is_the_gate(tmp_path: Path) -> None:
+    own = policy(tmp_path).with_gate(0.8)
+
+    assert isinstance(own.weigh(ALIKE, LIST, 0.8), Refuse)
+    assert isinstance(own.weigh(ALIKE, LIST, 0.81), Serve)
 
 
 def test_where_the_verifier_cannot_read_nothing_is_served(tmp_path: Path) -> None:

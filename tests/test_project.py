@@ -153,8 +153,8 @@ ROUTES = """
     POST /v1/messages  POST /v1/messages/count_tokens  GET /v1/models  GET /v1/models/{}
     GET /  HEAD /  HEAD /api/hello  POST /api/event_logging/batch  GET /healthz  GET /readyz
     GET /metrics  GET /api/stats  GET /api/exchanges  GET /api/entries  DELETE /api/entries/{}
-    POST /api/entries/{}/wrong  POST /api/explain  GET /api/thinkers
-    POST /api/thinkers  DELETE /api/thinkers/{}  POST /api/thinkers/{}/pull
+    POST /api/entries/{}/wrong  GET /api/audit  POST /api/audit/reopen  POST /api/audit/adopt  POST /api/explain
+    GET /api/thinkers  POST /api/thinkers  DELETE /api/thinkers/{}  POST /api/thinkers/{}/pull
 """
 FLAGS = ("--host", "--port", "--store", "--thinker", "--policy", "--semantic", "--fleet", "--config")
 

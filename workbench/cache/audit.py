@@ -18,6 +18,7 @@ from typing import Literal
 from workbench.cache.audit_check import Alias, Ask, Check, Comparison, Match, Outcome, Skipped, Unsure, Wrong
 from workbench.cache.audit_rules import bounds, decayed, evidence, false_alarms, share
 from workbench.cache.audit_state import (
+    Adopted,
     Checked,
     Controlled,
     Controls,
@@ -84,6 +85,7 @@ class Standing:
     blocked: int
     closed_scopes: int
     labels: int
+    cut: float | None
     spent: Spent
 
 
@@ -135,6 +137,10 @@ class Audit:
         if counted and counted.closed:
             return "scope-closed"
         return "serve" if epoch.mode == "open" and shared.is_read else "shadow"
+
+    def cut(self, tenant: str) -> float | None:
+        """What a person adopted for this tenant under this policy; None where the policy's own cut decides."""
+        return self._of(tenant).view.epochs[self._epoch].cut
 
     def missed(self, tenant: str) -> None:
         """A lookup reached the semantic decision, and nothing would have been served."""
@@ -208,6 +214,15 @@ class Audit:
         self._note(tenant, Reopened(mode))
         await self._of(tenant).write()
 
+    async def adopt(self, tenant: str, cut: float | None) -> None:
+        """A person has this cut decide, or the policy's own again: a new epoch, in which the tenant starts anew.
+
+        A closed tenant starts in shadow mode; closed scopes stay closed. Raises `StoreError`.
+        """
+        log.warning("audit.cut tenant=%s from=%s to=%s", tenant, self.cut(tenant), cut)
+        self._note(tenant, Adopted(cut, self._start(tenant)))
+        await self._of(tenant).write()
+
     async def flush(self) -> None:
         """Write all tenants' counts; what fails is logged, and kept for the next time."""
         for tenant in list(self._tenants):
@@ -241,6 +256,7 @@ class Audit:
             blocked=len(state.blocked),
             closed_scopes=sum(scope.closed for scope in epoch.scopes.values()),
             labels=len(epoch.labels),
+            cut=epoch.cut,
             spent=epoch.spent,
             **counts,
         )

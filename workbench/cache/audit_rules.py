@@ -18,6 +18,7 @@ from workbench.cache.audit_state import (
     MOST_JUDGES,
     MOST_LABELS,
     MOST_SCOPES,
+    Adopted,
     AuditState,
     Checked,
     Controlled,
@@ -85,7 +86,11 @@ def apply(state: AuditState, epoch: str, observation: Observation, *, rules: Rul
             )
             now.skipped += skipped
         case Reopened(mode):
-            state.epochs[epoch] = now = Epoch(mode=mode, spent=now.spent, labels=now.labels)
+            state.epochs[epoch] = now = Epoch(mode=mode, spent=now.spent, labels=now.labels, cut=now.cut)
+        case Adopted(cut, start):  # its labels were of another gray zone; a closed tenant proves itself first
+            mode = "shadow" if now.mode == "closed" else start
+            why = "cut-adopted" if cut is not None else "cut-dropped"
+            state.epochs[epoch] = now = Epoch(mode=mode, reason=why, spent=now.spent, scopes=now.scopes, cut=cut)
     _decide(state, epoch, rules)
 
 
@@ -187,7 +192,12 @@ def _decide(state: AuditState, epoch: str, rules: Rules) -> None:
         found = log_evidence(now.wrong + now.unsure, now.lookups, target, bets=BELOW)
         if found >= -math.log1p(-rules.confidence):
             state.epochs[epoch] = Epoch(
-                mode="open", reason="bound-held", spent=now.spent, labels=now.labels, scopes=now.scopes
+                mode="open",
+                reason="bound-held",
+                spent=now.spent,
+                labels=now.labels,
+                scopes=now.scopes,
+                cut=now.cut,
             )
 
 

@@ -66,6 +66,8 @@ class Epoch(BaseModel):
     scopes: dict[str, Scope] = {}
     labels: list[Label] = []
     spent: Spent = Spent()
+    cut: float | None = None
+    """What a person adopted instead of the policy's own, in the unit of `Label.score`."""
 
 
 class AuditState(BaseModel):
@@ -155,7 +157,15 @@ class Reopened:
     mode: Start
 
 
-Observation = Seen | Checked | Reported | Controlled | Labelled | Paid | Reopened
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A person has the tenant's hits decided by this cut from now on, or by the policy's again: a new epoch."""
+
+    cut: float | None
+    start: Start
+
+
+Observation = Seen | Checked | Reported | Controlled | Labelled | Paid | Reopened | Adopted
 
 
 def pair_of(entry_id: str, question_digest: str) -> str:

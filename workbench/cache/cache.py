@@ -230,7 +230,7 @@ class SemanticCache:
         if self._permits and neighbours:
             await self._permits.look(tenant)
         permitted = [(neighbour, self._permission(tenant, question, neighbour, semantic)) for neighbour in neighbours]
-        found = await self._decide(question.text, permitted)
+        found = await self._decide(question.text, permitted, self._permits.cut(tenant) if self._permits else None)
         mark("decide")
         return found
 
@@ -244,20 +244,23 @@ class SemanticCache:
         """Why it may not be matched by meaning."""
         return question.reason or (first_reason(question.text, self._admission) if question.text else None)
 
-    async def _decide(self, text: str, neighbours: list[tuple[Neighbour, Permission]]) -> Hit | Miss:
+    async def _decide(
+        self, text: str, neighbours: list[tuple[Neighbour, Permission]], own_cut: float | None
+    ) -> Hit | Miss:
         """The best of the neighbours that nothing forbids is the one that counts."""
+        policy = self._policy_at(own_cut)
         refused: Miss | None = None
         best: tuple[Weighed, Neighbour, Permission] | None = None
         for neighbour, permission in neighbours:
             if permission == "seen-wrong":
                 refused = refused or Miss(permission, neighbour)
                 continue
-            match self.policy.weigh(text, neighbour.entry.text, neighbour.similarity):
+            match policy.weigh(text, neighbour.entry.text, neighbour.similarity):
                 case Serve() as decision:
                     return _served(neighbour, decision, permission)
                 case Refuse(reason=reason) as decision:
                     refused = refused or Miss(reason, neighbour, decision)
-                    if neighbour.similarity < self.policy.gate:
+                    if neighbour.similarity < policy.gate:
                         break  # what follows is farther still
                 case Weighed() as weighed:
                     if best is None or weighed.logit > best[0].logit:
@@ -265,9 +268,13 @@ class SemanticCache:
         if best is None:
             return refused or Miss("no-candidate")
         weighed, neighbour, permission = best
-        return _served(neighbour, await self._settle(text, neighbour.entry.text, weighed), permission)
+        return _served(neighbour, await self._settle(text, neighbour.entry.text, weighed, own_cut), permission)
 
-    async def _settle(self, text: str, candidate: str, weighed: Weighed) -> Serve | Refuse:
+    def _policy_at(self, own_cut: float | None) -> Policy:
+        """Without a score the tenant's own cut is of cosines: it is the gate."""
+        return self.policy if own_cut is None or self.policy.score else self.policy.with_gate(own_cut)
+
+    async def _settle(self, text: str, candidate: str, weighed: Weighed, own_cut: float | None) -> Serve | Refuse:
         """The decision, with the verifier's word where it is wanted and can be had."""
         logit = None
         if weighed.asks and self._verifier:
@@ -275,7 +282,7 @@ class SemanticCache:
                 logit = await self._verifier.logit(text, candidate)
             except EmbeddingError as error:
                 log.warning("cache.verifier_failed error=%r", error)
-        return self.policy.settle(weighed, logit)
+        return self.policy.settle(weighed, logit, own_cut=own_cut)
 
     async def _vouched(
         self, voucher: Vouches, tenant: str, question: Question, missed: Miss, semantic: Semantic, mark: Mark
@@ -297,10 +304,14 @@ class SemanticCache:
             return missed
         return _served(neighbour, vouched(decision), self._permission(tenant, question, neighbour, semantic))
 
-    async def explain(self, question: str, candidate: str, similarity: float) -> Serve | Refuse:
-        """What would be decided of these two."""
-        weighed = self.policy.weigh(question, candidate, similarity)
-        return await self._settle(question, candidate, weighed) if isinstance(weighed, Weighed) else weighed
+    async def explain(self, tenant: str, question: str, candidate: str, similarity: float) -> Serve | Refuse:
+        """What would be decided of these two; raises `StoreError`."""
+        own_cut = None
+        if self._permits:
+            await self._permits.look(tenant)
+            own_cut = self._permits.cut(tenant)
+        weighed = self._policy_at(own_cut).weigh(question, candidate, similarity)
+        return await self._settle(question, candidate, weighed, own_cut) if isinstance(weighed, Weighed) else weighed
 
     async def _embed(self, embedder: AsyncEmbedder, tenant: str, scope: str, text: str) -> Vector | None:
         """The text's vector; on the way, what is pending in its scope gets its own.

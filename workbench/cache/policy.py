@@ -238,6 +238,10 @@ class Policy(BaseModel):
         """The same, deciding by the first stage alone, by its own cut."""
         return self.model_copy(update={"second": None})
 
+    def with_gate(self, above: float) -> Policy:
+        """The same for cosines above this one: where there is no score, that is the cut."""
+        return self.model_copy(update={"gate": math.nextafter(above, 2.0)})
+
     def weigh(self, question: str, candidate: str, similarity: float) -> Weighed | Serve | Refuse:
         """What the guards, the gate and the cheap evidence say; `similarity` is the cosine of the two."""
         found = conflicts(question, candidate)
@@ -253,8 +257,14 @@ class Policy(BaseModel):
         asks = self.second is not None and self.second.low <= logit < self.second.high
         return Weighed(similarity, logit, asks, found)
 
-    def settle(self, weighed: Weighed, verifier: float | None = None) -> Serve | Refuse:
-        """The decision; `verifier` is the verifier's logit, None where it was not asked or could not read them."""
+    def settle(
+        self, weighed: Weighed, verifier: float | None = None, *, own_cut: float | None = None
+    ) -> Serve | Refuse:
+        """The decision; `verifier` is the verifier's logit, None where it was not asked or could not read them.
+
+        `own_cut` stands for the policy's, as a score: one that was found in service. What the second stage refuses
+        unseen stays refused.
+        """
         assert self.score  # noqa: S101  # `weigh` gives Weighed only where there is a score
         logit, cut = weighed.logit, self.score.cut
         if self.second and weighed.asks:
@@ -263,8 +273,10 @@ class Policy(BaseModel):
             logit, cut = self.second.logit(weighed, verifier), self.second.cut
         elif self.second:
             cut = -math.inf if logit >= self.second.high else math.inf
-        score, least = probability(logit), probability(cut)
-        if logit > cut:
+        score, least, is_above = probability(logit), probability(cut), logit > cut
+        if own_cut is not None and cut < math.inf:
+            least, is_above = own_cut, score > own_cut
+        if is_above:
             differing = tuple(conflict.slot for conflict in weighed.found)
             return Serve(weighed.similarity, self.gate, score, least, verifier is not None, differing)
         return self._refuse("below-cut", weighed.similarity, weighed.found, score=score, cut=least)

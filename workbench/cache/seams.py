@@ -43,5 +43,8 @@ class Permits(Protocol):
     async def look(self, tenant: str) -> None:
         """Hear what other processes learned; raises `StoreError`."""
 
+    def cut(self, tenant: str) -> float | None:
+        """The least score for this tenant, where that is not the policy's own cut; waits for nothing."""
+
     def may_serve(self, tenant: str, *, scope: str, entry_id: str, question_digest: str) -> Permission:
         """Whether this entry may answer this question by meaning; waits for nothing."""

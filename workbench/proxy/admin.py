@@ -10,10 +10,11 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workbench.cache.policy import Refuse, Serve
+from workbench.cache.risk import units_needed
 from workbench.cache.store import Entry, StoreStats, Vector
-from workbench.errors import InvalidRequest, NotFound, StoreError
+from workbench.errors import Forbidden, InvalidRequest, NotFound, StoreError
 from workbench.proxy import payload
-from workbench.proxy.auditing import Auditor, next_cut
+from workbench.proxy.auditing import Auditor, Audits, next_cut
 from workbench.proxy.auth import Caller
 from workbench.proxy.body import read_body
 from workbench.proxy.services import Services, services
@@ -133,6 +134,43 @@ async def reopen(admin: Admin, serving: Serving, request: Request) -> Response:
     return JSONResponse({"tenant": admin.tenant, "mode": asked.mode})
 
 
+class Adopt(BaseModel):
+    """Which cut decides from now on: the one that the tenant's labels ask for, or the policy's own again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tenant: str | None = None
+    """Whom the caller means, for a check: it can only be their own."""
+    cut: Literal["next", "policy"] = "next"
+
+
+@router.post("/api/audit/adopt")
+async def adopt(admin: Admin, serving: Serving, request: Request) -> Response:
+    """Have this tenant's hits decided by `next_cut` of ``/api/audit``, in a new epoch; another policy forgets it."""
+    audits = _auditor(serving).audits
+    asked = parsed(Adopt, await read_body(request, limit_bytes=EXPLAIN_MAX_BYTES) or b"{}")
+    if asked.tenant not in (None, admin.tenant):
+        raise Forbidden(f"this key is {admin.tenant}'s, not {asked.tenant}'s: ask with a key of that tenant")
+    await audits.look(admin.tenant)
+    audit = audits.of(admin.tenant)
+    cut = _next_cut(audits, admin.tenant) if asked.cut == "next" else None
+    if cut is None and audit.cut(admin.tenant) is None:
+        raise InvalidRequest("cut: the policy's own decides already; there is none to drop")
+    await audit.adopt(admin.tenant, cut)
+    return JSONResponse({"tenant": admin.tenant, "cut": cut, "mode": audit.standing(admin.tenant).mode})
+
+
+def _next_cut(audits: Audits, tenant: str) -> float:
+    if shift := next_cut(audits, tenant):
+        return shift.cut
+    labels = audits.of(tenant).standing(tenant).labels
+    raise InvalidRequest(
+        f"there is no next cut: of this epoch there are {labels} labels, and none keeps false hits at or below "
+        f"{audits.alpha:.2%}, for which it takes at least {units_needed(audits.alpha)}; wait until GET /api/audit "
+        "shows a next_cut"
+    )
+
+
 def _auditor(serving: Services) -> Auditor:
     if serving.auditor is None:
         raise NotFound("there is no audit here: it is switched off (WORKBENCH_AUDIT), or the semantic tier is")
@@ -156,7 +194,7 @@ async def explain(admin: Admin, serving: Serving, request: Request) -> Response:
     asked = parsed(Explain, await read_body(request, limit_bytes=EXPLAIN_MAX_BYTES))
     a, b = await _two_questions(asked, admin, serving)
     one, other = await _vector(a, serving), await _vector(b, serving)
-    decision = await serving.cache.explain(b, a, float(one @ other))
+    decision = await serving.cache.explain(admin.tenant, b, a, float(one @ other))
     return JSONResponse({"a": a, "b": b, **_decision(decision)})
 
 

@@ -95,6 +95,10 @@ class Audits:
         """See `Audit.may_serve`."""
         return self.of(tenant).may_serve(tenant, scope=scope, entry_id=entry_id, question_digest=question_digest)
 
+    def cut(self, tenant: str) -> float | None:
+        """See `Audit.cut`."""
+        return self.of(tenant).cut(tenant)
+
     def is_in_shadow(self, tenant: str) -> bool:
         """Whether nothing is served to this tenant by meaning until the bound holds."""
         return self.may_serve(tenant, scope="", entry_id="", question_digest="") == "shadow"
@@ -241,7 +245,8 @@ class Auditor:
 def next_cut(audits: Audits, tenant: str) -> CutShift | None:
     """The cut that keeps the budget among the labels of this epoch; None while there are too few of them, or none does.
 
-    Labels are mostly of the gray zone, where wrong ones are frequent, so it errs on the strict side.
+    Labels are mostly of the gray zone, where wrong ones are frequent, so it errs on the strict side. It is not below
+    all of them: nothing is known of such scores.
     """
 
     def rule(labels: Sequence[Label]) -> float | None:
@@ -251,7 +256,7 @@ def next_cut(audits: Audits, tenant: str) -> CutShift | None:
             cut = rcps_cut(Lookups(scores, wrong, np.arange(len(labels))), audits.alpha)
         except ConfigurationError:
             return None
-        return cut if math.isfinite(cut) else None
+        return max(cut, float(scores.min())) if math.isfinite(cut) else None
 
     return audits.of(tenant).next_cut(tenant, rule)
 
