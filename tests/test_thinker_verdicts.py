@@ -26,7 +26,7 @@ from workbench.errors import ConfigurationError
 from workbench.messages import MessagesRequest
 from workbench.proxy.app import create_app
 from workbench.proxy.telemetry import Telemetry
-from workbench.proxy.vouching import AT_ONCE, ThinkerVoucher
+from workbench.proxy.vouching import AT_ONCE, LATE_IN_A_ROW, REST_S, ThinkerVoucher
 from workbench.reply import Event, Reply, Usage, replay
 from workbench.reply import Text as Said
 from workbench.settings import Settings
@@ -275,5 +275,21 @@ def test_one_question_is_asked_once_at_a_time_and_few_at_all() -> None:
             assert await voucher.vouches(asks, "another")
             assert not await voucher.vouches(asks, "x" * 5_000)
             assert held.calls == AT_ONCE + 1
+
+    asyncio.run(story())
+
+
+def test_after_time_outs_in_a_row_nobody_is_asked_for_a_while() -> None:
+    async def story() -> None:
+        now_s, held = [0.0], Held()
+        async with pool_of(held) as pool:
+            voucher = ThinkerVoucher(pool, Telemetry(keep=1), timeout_s=0.01, clock=lambda: now_s[0])
+            asks = question(REQUEST, model=QWEN.name, model_digest=QWEN.digest)
+            for number in range(LATE_IN_A_ROW + 1):
+                assert not await voucher.vouches(asks, f"stored {number}")
+            assert held.calls == LATE_IN_A_ROW
+            now_s[0] = REST_S
+            assert not await voucher.vouches(asks, "stored 0")
+            assert held.calls == LATE_IN_A_ROW + 1
 
     asyncio.run(story())

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Literal
 
 from workbench.backend.backend import Model
@@ -22,6 +25,9 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """How many questions are put at a time; beyond it none is asked, and nobody waits for a place."""
+
+LATE_IN_A_ROW, REST_S = 3, 30.0
+"""After so many time-outs without an answer nobody is asked for so long: each has cost a request its patience."""
 
 WORD_TOKENS = 2
 """Enough for a yes, also where a model begins with a space of its own."""
@@ -51,7 +57,14 @@ class ThinkerVoucher:
     """Asks the model of the request (or `model`) where no client is being served; remembers its last answers."""
 
     def __init__(
-        self, pool: Pool, telemetry: Telemetry, *, timeout_s: float, model: str = "", memo_entries: int = 2048
+        self,
+        pool: Pool,
+        telemetry: Telemetry,
+        *,
+        timeout_s: float,
+        model: str = "",
+        memo_entries: int = 2048,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._telemetry = telemetry
@@ -59,7 +72,10 @@ class ThinkerVoucher:
         self._model = model
         self._memo_entries = memo_entries
         self._memo: OrderedDict[Pair, bool] = OrderedDict()
+        self._clock = clock
         self._asking: set[Pair] = set()
+        self._late = 0
+        self._rests_until_s = -math.inf
 
     async def vouches(self, question: Question, candidate: str) -> bool:
         """Whether a Thinker says yes within the time-out; a doubt, a fault or too much to do is a no."""
@@ -72,6 +88,9 @@ class ThinkerVoucher:
             return self._memo[pair]
         if len(first) + len(second) > MOST_CHARACTERS:
             return False
+        if self._clock() < self._rests_until_s:
+            self._telemetry.vouched("resting")
+            return False
         if pair in self._asking or len(self._asking) >= AT_ONCE:
             self._telemetry.vouched("busy")
             return False
@@ -81,7 +100,16 @@ class ThinkerVoucher:
         finally:
             self._asking.discard(pair)
         self._telemetry.vouched(heard)
+        self._rest_after(heard)
         return heard == "yes"
+
+    def _rest_after(self, heard: Heard) -> None:
+        if heard in ("yes", "no"):
+            self._late = 0
+        elif heard == "late":
+            self._late += 1
+        if self._late >= LATE_IN_A_ROW:
+            self._late, self._rests_until_s = 0, self._clock() + REST_S
 
     async def _hear(self, pair: Pair, model: Model) -> Heard:
         try:
