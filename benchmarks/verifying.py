@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import orjson
 
 from benchmarks.compile_embedder import study_module
+from benchmarks.cross_encoder import Settings, Trainer, as_served, batches, save
 from benchmarks.families import Family, Pair, anchored_pairs
 from benchmarks.figures import ROOT, this_run
 from benchmarks.judging import Table
-from benchmarks.train_verifier import (
-    Settings,
-    Trainer,
-    batches,
-    epoch_pairs,
-    measure,
-    public_texts,
-    save,
-    verifier_families,
-)
+from benchmarks.train_verifier import either_first, epoch_pairs, measure, public_texts, verifier_families
 from workbench.cache.model_folder import minilm_source
 from workbench.cache.risk import Floats
 from workbench.cache.verifier import Verifier
@@ -94,17 +86,16 @@ def train(material: Material, settings: Settings) -> Trained:
     said.disable_progress_bar()
     trainer = Trainer(settings, source=minilm_source())
     epochs = [
-        epoch_pairs(material.learned, material.texts, settings, epoch=number) for number in range(settings.epochs)
+        either_first(trainer, epoch_pairs(material.learned, material.texts, settings, epoch=number), number)
+        for number in range(settings.epochs)
     ]
-    steps = sum(len(batches(trainer.examples(pairs), random.Random(0))) for pairs in epochs)  # noqa: S311  # only counted
+    steps = sum(len(batches(examples, random.Random(0))) for examples in epochs)  # noqa: S311  # only counted
     losses = list(trainer.train(iter(epochs), steps=steps))
     return Trained(trainer, losses, _logits(trainer, material.held_out))
 
 
 def _logits(trainer: Trainer, pairs: Sequence[Pair]) -> Floats:
-    """As the verifier that serves reads them: the two texts in alphabetical order."""
-    ordered = [replace(pair, a=min(pair.a, pair.b), b=max(pair.a, pair.b)) for pair in pairs]
-    return np.asarray(trainer.one_way(ordered), np.float64)
+    return np.asarray(trainer.one_way(as_served(pairs)), np.float64)
 
 
 def write_layers(trained: Trained, output: str = "") -> Path:

@@ -7,8 +7,10 @@ from collections import Counter
 
 import numpy as np
 
+from benchmarks.cross_encoder import DEFAULTS, Example, Settings, as_served, batches, turned
+from benchmarks.distilling import trap_pairs
 from benchmarks.families import all_pairs, own_families
-from benchmarks.train_verifier import DEFAULTS, Example, Settings, batches, epoch_pairs, measure, verifier_families
+from benchmarks.train_verifier import epoch_pairs, measure, verifier_families
 
 SMALL = Settings(seed=1, epochs=1, learning_rate=1e-4, synthetic=200, traps_each=5)
 
@@ -39,13 +41,34 @@ def test_epoch_holds_own_pairs_neighbours_and_synthetic_ones() -> None:
 
 def test_batches_hold_every_example_once_and_pairs_of_like_length() -> None:
     rng = random.Random(0)  # noqa: S311  # reproducible, not secret
-    examples = [Example([0] * rng.randrange(5, 90), [], bool(rng.getrandbits(1))) for _ in range(1000)]
+    examples = [Example([0] * rng.randrange(5, 90), [], rng.random()) for _ in range(1000)]
 
     found = batches(examples, rng)
 
     assert sorted(map(id, examples)) == sorted(id(each) for batch in found for each in batch)
     padded = sum(len(batch) * max(len(each.ids) for each in batch) for batch in found)
     assert padded < 1.1 * sum(len(each.ids) for each in examples)
+
+
+def test_unlabelled_pairs_are_of_traps_of_one_family() -> None:
+    family = own_families("train")[0]
+    traps = {trap.text for trap in family.traps}
+
+    pairs = [{pair.a, pair.b} for pair in trap_pairs(family)]
+
+    assert len(pairs) == len(traps) * (len(traps) - 1) // 2
+    assert all(len(pair) == 2 and pair <= traps for pair in pairs)
+
+
+def test_pairs_are_read_in_the_order_in_which_they_are_served() -> None:
+    pairs = [pair for family in own_families("train")[:20] for pair in all_pairs(family)]
+
+    served = as_served(pairs)
+
+    assert any(pair.a > pair.b for pair in pairs)
+    assert all(pair.a <= pair.b for pair in served)
+    assert [{pair.a, pair.b} for pair in served] == [{pair.a, pair.b} for pair in pairs]
+    assert [turned(turned(pair)) for pair in pairs] == pairs
 
 
 def test_measure_counts_what_the_cut_serves() -> None:

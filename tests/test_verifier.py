@@ -21,11 +21,12 @@ Weights = dict[str, npt.NDArray[np.float32]]
 PAIR = ("How do I enable 2FA?", "How do I turn on two-factor authentication?")
 
 
-@pytest.fixture(scope="module")
-def layers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MiniLM's own layers, untrained as a verifier, with a head drawn at random."""
+@pytest.fixture(scope="module", params=[6, 4])
+def layers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MiniLM's own layers, all or the first of them, untrained as a verifier, with a head drawn at random."""
     with safe_open(minilm_source() / "model.safetensors", framework="numpy") as weights:
-        state = {name: weights.get_tensor(name) for name in weights.keys() if "position_ids" not in name}  # noqa: SIM118  # a file, not a dict
+        names = [name for name in weights.keys() if "position_ids" not in name]  # noqa: SIM118  # a file, not a dict
+        state = {name: weights.get_tensor(name) for name in names if layer_of(name) < request.param}
     rng = np.random.default_rng(0)
     head = {"weight": rng.normal(size=(1, 384)).astype(np.float32), "bias": np.array([0.25], np.float32)}
     path = tmp_path_factory.mktemp("layers") / "verifier.safetensors"
@@ -36,6 +37,11 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def verifier(layers: Path, tmp_path_factory: pytest.TempPathFactory) -> Verifier:
     return Verifier(verifier_folder(tmp_path_factory.mktemp("models"), layers=layers))
+
+
+def layer_of(name: str) -> int:
+    """The number of the layer that a weight belongs to; -1 for what comes before all of them."""
+    return int(name.split(".")[2]) if name.startswith("encoder.layer.") else -1
 
 
 def naive_hidden(weights: Weights, ids: list[int], types: list[int], *, heads: int = 12) -> npt.NDArray[np.float64]:
@@ -54,7 +60,7 @@ def naive_hidden(weights: Weights, ids: list[int], types: list[int], *, heads: i
 
     x = weights[WORDS][ids].astype(np.float64) + weights["embeddings.position_embeddings.weight"][: len(ids)]
     x = norm(x + weights["embeddings.token_type_embeddings.weight"][types], "embeddings.LayerNorm")
-    for layer in range(6):
+    for layer in range(1 + max(map(layer_of, weights))):
         at = f"encoder.layer.{layer}."
         query, key, value = (
             dense(x, f"{at}attention.self.{part}").reshape(len(ids), heads, -1).swapaxes(0, 1)

@@ -68,7 +68,7 @@ def verifier_folder(cache: Path, *, layers: Path | None = None) -> Path:
         from workbench.cache import bert_graph
 
         weights, head = _read(file)
-        config = bert_graph.read_shape(source).config
+        config = bert_graph.read_shape(source).config.model_copy(update={"num_hidden_layers": _layers_in(weights)})
         bert_graph.write_bert_graph(
             source, config=config, target=target, precision="dynamic", overlay=weights, segments=True
         )
@@ -78,6 +78,11 @@ def verifier_folder(cache: Path, *, layers: Path | None = None) -> Path:
         (target / VERIFIER_CARD).write_text(card.model_dump_json(indent=2))
 
     return built_once(cache / f"verifier-{revision}", write)
+
+
+def _layers_in(weights: Mapping[str, Weights]) -> int:
+    """How many layers the encoder has: fewer than the one it was made of, perhaps."""
+    return len({name.split(".")[2] for name in weights if name.startswith("encoder.layer.")})
 
 
 def _read(file: Path) -> tuple[dict[str, Weights], Weights]:
