@@ -19,6 +19,7 @@ from workbench.proxy.services import Services
 from workbench.settings import Settings, config_file, load
 
 Semantic = Literal["on", "shadow", "off"]
+Conversations = Literal["strict", "aligned"]
 
 
 def serve(
@@ -44,6 +45,9 @@ def serve(
         Path | None, typer.Option(help="The policy.json that decides on semantic hits. [built in]")
     ] = None,
     semantic: Annotated[Semantic | None, typer.Option(help="Match questions by meaning. [on]")] = None,
+    conversations: Annotated[
+        Conversations | None, typer.Option(help="Earlier turns: strict, identical; aligned, may be reworded. [strict]")
+    ] = None,
     fleet: Annotated[
         Path | None, typer.Option(help="Rent Thinkers on vast.ai as this file says, within its budget. [rent nothing]")
     ] = None,
@@ -58,7 +62,7 @@ def serve(
     def read() -> Settings:
         return load(
             config=config, host=host, port=port, store=store, thinkers=thinker or None, policy=policy,
-            semantic=semantic, fleet=fleet, log_level=log_level,
+            semantic=semantic, conversations=conversations, fleet=fleet, log_level=log_level,
         )  # fmt: skip
 
     try:

@@ -236,6 +236,21 @@ def test_miss_in_the_gray_zone_labels_its_pair(tmp_path: Path) -> None:
         assert get(served.address, "/api/stats").json()["audit"] == {"label-alias": 1}
 
 
+def test_earlier_turn_in_the_gray_zone_labels_nothing(tmp_path: Path) -> None:
+    """Other answers may be due to what was said before: they say nothing of the cut."""
+    path, shipped = tmp_path / "policy.json", load_policy()
+    assert shipped.score
+    strict = shipped.score.model_copy(update={"cut": 1000.0})
+    save_policy(shipped.model_copy(update={"score": strict, "second": None}), path)
+    with audited(tmp_path, StandInOllama(text(RIGHT)), policy=path, conversations="aligned") as served:
+        for first in (QUESTION, PARAPHRASE):
+            turns = [("user", first), ("assistant", RIGHT), ("user", "Why?")]
+            told = post(served.address, body(messages=[{"role": role, "content": said} for role, said in turns]))
+        assert outcome(told) == ("miss", "turn-1-below-cut")
+        served.drain()
+        assert (served.standing["labels"], served.standing["lookups"]) == (0, 1)
+
+
 # ── a cut of the tenant's own ───────────────────────────────────────────────────────────────────────────────
 
 

@@ -97,6 +97,7 @@ def test_conflict_is_refused_and_explained_also_where_the_cosine_would_refuse(
         "stored": "13",
         "score": None,
         "cut": None,
+        "turns": 0,
     }
 
 

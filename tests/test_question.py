@@ -269,7 +269,7 @@ def test_scope_and_digest_are_never_taken_for_each_other() -> None:
 
 # ── outer scope and turns ───────────────────────────────────────────────────────────────────────────────────
 
-SPOKEN: list[Path] = [("messages", 0, "content", 0, "text"), ("messages", 1, "content", 0, "text"), QUESTION]
+SPOKEN: list[Path] = [*(("messages", place, "content", 0, "text") for place in (0, 1, 3)), QUESTION]
 
 
 def test_turns_are_what_was_said_in_order() -> None:
@@ -279,6 +279,7 @@ def test_turns_are_what_was_said_in_order() -> None:
         "assistant: There is a.txt.",
         f"user: {ASKED}",
     )
+    assert of(BODY).earlier == of(BODY).turns[:3]
 
 
 @pytest.mark.parametrize("path", SPOKEN)
@@ -289,7 +290,7 @@ def test_outer_scope_leaves_out_every_turns_words(path: Path) -> None:
     assert other.turns != of(BODY).turns
 
 
-@pytest.mark.parametrize("path", [path for path in EVERYTHING_ELSE if path[-1] != "text"], ids=str)
+@pytest.mark.parametrize("path", [path for path in EVERYTHING_ELSE if path not in SPOKEN], ids=str)
 def test_outer_scope_holds_all_else(path: Path) -> None:
     try:
         other = of(changed(BODY, path, nudged(at(BODY, path))))
@@ -297,6 +298,20 @@ def test_outer_scope_holds_all_else(path: Path) -> None:
         return
 
     assert other.outer_scope != of(BODY).outer_scope
+
+
+def test_question_in_several_messages_is_no_earlier_turn_of_itself() -> None:
+    asked = of(changed(BODY, ("messages",), [*BODY["messages"], {"role": "user", "content": "Briefly."}]))
+
+    assert asked.text == f"{ASKED}\nBriefly."
+    assert asked.earlier == of(BODY).earlier
+
+
+def test_scope_of_a_first_question_is_its_outer_scope() -> None:
+    first = of(changed(BODY, ("messages",), [BODY["messages"][0]]))
+
+    assert first.earlier == ()
+    assert first.scope == first.outer_scope
 
 
 def test_outer_scope_holds_what_was_wrapped_in_earlier_turns() -> None:

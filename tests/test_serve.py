@@ -182,5 +182,5 @@ def test_help_names_every_flag(tmp_path: Path) -> None:
     with start(tmp_path, "--help", COLUMNS="200") as process:
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    for flag in ("--host", "--port", "--store", "--thinker", "--policy", "--semantic", "--config"):
+    for flag in ("--host", "--port", "--store", "--thinker", "--policy", "--semantic", "--conversations", "--config"):
         assert flag in out

@@ -26,6 +26,8 @@ MIB = 1024 * 1024
 Rule = Literal["secrets", "personal", "moment", "variety"]
 """What keeps a question from being matched by meaning, as `workbench.cache.admission` names it."""
 Semantic = Literal["on", "shadow", "off"]
+Conversations = Literal["strict", "aligned"]
+"""Whether earlier turns must be identical, as `workbench.cache.cache` names it."""
 Prompts = Literal["keep", "redact", "hash"]
 """What a recording holds of words, as `workbench.proxy.recording_file` names it."""
 PREFIX = "WORKBENCH_"
@@ -79,6 +81,7 @@ class Settings(BaseSettings):
     aliases: Annotated[dict[str, str], NoDecode] = {}
     policy: Path | None = None
     semantic: Semantic = "on"
+    conversations: Conversations = "strict"
 
     keys: Annotated[list[Key], NoDecode] = []
     keys_file: Path | None = None

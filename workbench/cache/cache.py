@@ -8,16 +8,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from workbench.cache.admission import ALL, first_reason, holds_secret
 from workbench.cache.audit import Permission
+from workbench.cache.choosing import Candidate, Choice, Chooser
+from workbench.cache.conversation import Aligner
 from workbench.cache.gray import is_doubtful, vouched
 from workbench.cache.memory_store import MemoryStore
-from workbench.cache.policy import Policy, Refuse, Serve, Weighed
+from workbench.cache.policy import Policy, Refuse, Serve
 from workbench.cache.question import Question
 from workbench.cache.seams import AsyncEmbedder, AsyncVerifier, Permits, Vouches
 from workbench.cache.store import Entry, Neighbour, Store, Vector
@@ -31,11 +34,17 @@ Mark = Callable[[str], None]
 Semantic = Literal["on", "shadow", "off"]
 """Whether questions are matched by meaning; `shadow` observes and never serves."""
 
+Conversations = Literal["strict", "aligned"]
+"""How a question with earlier turns is matched by meaning: where these are identical, or turn by turn."""
+
 NEIGHBOURS = 4
 """How many of the nearest are considered: the nearest may be refused by a guard, the next may not."""
 
 PENDING_AT_ONCE = 15
 """How many stored questions are embedded with the one that is asked: together they fill one batch."""
+
+MOST_PENDING = 256
+"""Among how many these are chosen where conversations in other words share a scope."""
 
 CHANGES_EVERY_S = 0.5
 """How often the store is asked what other processes changed: half of the promised second."""
@@ -88,6 +97,7 @@ class SemanticCache:
         permits: Permits | None = None,
         voucher: Vouches | None = None,
         policy: Policy,
+        conversations: Conversations = "strict",
         admission: Set[str] = ALL,
         ttl_s: float,
         timeout_s: float,
@@ -98,6 +108,9 @@ class SemanticCache:
         self._memory = memory
         self._embedder = embedder
         self._verifier = verifier
+        self._aligner: Aligner | None = None
+        if embedder and conversations == "aligned":
+            self._aligner = Aligner(embedder, admission=admission)
         self._permits = permits
         self._voucher = voucher
         self._admission = admission
@@ -149,16 +162,18 @@ class SemanticCache:
         meant, vector = False, None
         if by_meaning and self._embedder is not None and question.text is not None and not self._why_not(question):
             meant, vector = True, self._embedder.known(question.text)
+        aligner = self._aligned(question) if meant else None
+        is_outer = aligner is not None and not aligner.is_crowded(question)
         entry = Entry(
             digest=question.digest,
             payload=payload,
             model=model,
             created_s=now,
             expires_s=now + self._ttl_s,
-            scope=question.scope if meant else "",
+            scope=(question.outer_scope if is_outer else question.scope) if meant else "",
             outer_scope=question.outer_scope if meant else "",
             text=question.text or "",
-            turns=question.turns if meant else (),
+            turns=question.turns if is_outer else (),  # for nobody else: they may be long, or hold a secret
             vector=vector,
             tokens=tokens,
         )
@@ -219,70 +234,53 @@ class SemanticCache:
         reason = self._why_not(question)
         if question.text is None or reason:
             return Miss(reason or "no-user-question")
-        if not self.store.has_scope(tenant, question.scope):
+        aligner = self._aligned(question)
+        scopes = [question.scope, question.outer_scope] if aligner else [question.scope]
+        scopes = [scope for scope in scopes if self.store.has_scope(tenant, scope)]
+        if not scopes:
             return Miss("no-candidate")
-        vector = await self._embed(self._embedder, tenant, question.scope, question.text)
+        pending = await self._pending(tenant, scopes, question, aligner)
+        vector = await self._embed(self._embedder, tenant, question.text, pending)
         mark("embed")
         if vector is None:
             return Miss("unreadable")
-        neighbours = await self.store.nearest(tenant, question.scope, vector, k=NEIGHBOURS)
+        neighbours: list[Neighbour] = []
+        for scope in scopes:
+            search = partial(self.store.nearest, tenant, scope, vector)
+            wide = aligner if scope != question.scope else None
+            neighbours += await (
+                wide.nearest(question, search, self._chooser(tenant).gate) if wide else search(k=NEIGHBOURS)
+            )
         mark("search")
         if self._permits and neighbours:
             await self._permits.look(tenant)
-        permitted = [(neighbour, self._permission(tenant, question, neighbour, semantic)) for neighbour in neighbours]
-        found = await self._decide(question.text, permitted, self._permits.cut(tenant) if self._permits else None)
+        candidates = [Candidate(each, self._permission(tenant, question, each, semantic)) for each in neighbours]
+        chooser = self._chooser(tenant)
+        if aligner:
+            choice = await aligner.choose(question, candidates, chooser)
+        else:
+            choice = await chooser.choose(question.text, candidates)
         mark("decide")
-        return found
+        return _served(choice)
+
+    def _aligned(self, question: Question) -> Aligner | None:
+        """What matches this question turn by turn; None where its earlier turns must be identical, or it has none."""
+        return self._aligner if self._aligner and self._aligner.takes(question) else None
 
     def _permission(self, tenant: str, question: Question, neighbour: Neighbour, semantic: Semantic) -> Permission:
         if self._permits is None:
             return "serve" if semantic == "on" else "shadow"
-        id = neighbour.entry.id
-        return self._permits.may_serve(tenant, scope=question.scope, entry_id=id, question_digest=question.digest)
+        entry = neighbour.entry
+        return self._permits.may_serve(tenant, scope=entry.scope, entry_id=entry.id, question_digest=question.digest)
 
     def _why_not(self, question: Question) -> str | None:
         """Why it may not be matched by meaning."""
         return question.reason or (first_reason(question.text, self._admission) if question.text else None)
 
-    async def _decide(
-        self, text: str, neighbours: list[tuple[Neighbour, Permission]], own_cut: float | None
-    ) -> Hit | Miss:
-        """The best of the neighbours that nothing forbids is the one that counts."""
-        policy = self._policy_at(own_cut)
-        refused: Miss | None = None
-        best: tuple[Weighed, Neighbour, Permission] | None = None
-        for neighbour, permission in neighbours:
-            if permission == "seen-wrong":
-                refused = refused or Miss(permission, neighbour)
-                continue
-            match policy.weigh(text, neighbour.entry.text, neighbour.similarity):
-                case Serve() as decision:
-                    return _served(neighbour, decision, permission)
-                case Refuse(reason=reason) as decision:
-                    refused = refused or Miss(reason, neighbour, decision)
-                    if neighbour.similarity < policy.gate:
-                        break  # what follows is farther still
-                case Weighed() as weighed:
-                    if best is None or weighed.logit > best[0].logit:
-                        best = weighed, neighbour, permission
-        if best is None:
-            return refused or Miss("no-candidate")
-        weighed, neighbour, permission = best
-        return _served(neighbour, await self._settle(text, neighbour.entry.text, weighed, own_cut), permission)
-
-    def _policy_at(self, own_cut: float | None) -> Policy:
-        """Without a score the tenant's own cut is of cosines: it is the gate."""
-        return self.policy if own_cut is None or self.policy.score else self.policy.with_gate(own_cut)
-
-    async def _settle(self, text: str, candidate: str, weighed: Weighed, own_cut: float | None) -> Serve | Refuse:
-        """The decision, with the verifier's word where it is wanted and can be had."""
-        logit = None
-        if weighed.asks and self._verifier:
-            try:
-                logit = await self._verifier.logit(text, candidate)
-            except EmbeddingError as error:
-                log.warning("cache.verifier_failed error=%r", error)
-        return self.policy.settle(weighed, logit, own_cut=own_cut)
+    def _chooser(self, tenant: str) -> Chooser:
+        """Decides by the tenant's own cut, where there is one."""
+        own_cut = self._permits.cut(tenant) if self._permits else None
+        return Chooser(self.policy, verifier=self._verifier, own_cut=own_cut)
 
     async def _vouched(
         self, voucher: Vouches, tenant: str, question: Question, missed: Miss, semantic: Semantic, mark: Mark
@@ -302,25 +300,31 @@ class SemanticCache:
         mark("vouch")
         if not is_vouched:
             return missed
-        return _served(neighbour, vouched(decision), self._permission(tenant, question, neighbour, semantic))
+        permission = self._permission(tenant, question, neighbour, semantic)
+        return _served(Choice(Candidate(neighbour, permission), vouched(decision)))
 
     async def explain(self, tenant: str, question: str, candidate: str, similarity: float) -> Serve | Refuse:
         """What would be decided of these two; raises `StoreError`."""
-        own_cut = None
         if self._permits:
             await self._permits.look(tenant)
-            own_cut = self._permits.cut(tenant)
-        weighed = self._policy_at(own_cut).weigh(question, candidate, similarity)
-        return await self._settle(question, candidate, weighed, own_cut) if isinstance(weighed, Weighed) else weighed
+        return await self._chooser(tenant).decide(question, candidate, similarity)
 
-    async def _embed(self, embedder: AsyncEmbedder, tenant: str, scope: str, text: str) -> Vector | None:
-        """The text's vector; on the way, what is pending in its scope gets its own.
+    async def _pending(
+        self, tenant: str, scopes: Sequence[str], question: Question, aligner: Aligner | None
+    ) -> list[Entry]:
+        """What is embedded along with a question: the newest pending ones of its scope, or those most like it."""
+        found: list[Entry] = []
+        with _logged("cache.pending_not_read"):
+            for scope in scopes:
+                limit = PENDING_AT_ONCE if scope == question.scope else MOST_PENDING
+                found += await self.store.pending(tenant, scope, limit=limit)
+        return aligner.alike_first(question, found)[:PENDING_AT_ONCE] if aligner else found
+
+    async def _embed(self, embedder: AsyncEmbedder, tenant: str, text: str, pending: Sequence[Entry]) -> Vector | None:
+        """The text's vector; on the way, what is pending gets its own.
 
         A store that can be read and not written, being full or a replica, still answers: what is pending stays so.
         """
-        pending: list[Entry] = []
-        with _logged("cache.pending_not_read"):
-            pending = await self.store.pending(tenant, scope, limit=PENDING_AT_ONCE)
         vector, *found = await embedder.embed_all([text, *(entry.text for entry in pending)])
         read = [(entry, given) for entry, given in zip(pending, found, strict=True) if given is not None]
         with _logged("cache.vectors_not_written"):
@@ -360,11 +364,14 @@ def _logged(event: str) -> Iterator[None]:
         log.warning("%s error=%r", event, error)
 
 
-def _served(neighbour: Neighbour, decision: Serve | Refuse, permission: Permission) -> Hit | Miss:
-    match decision:
-        case Serve() if permission == "serve":
+def _served(choice: Choice | None) -> Hit | Miss:
+    if choice is None:
+        return Miss("no-candidate")
+    neighbour, permission = choice.candidate.neighbour, choice.candidate.permission
+    match choice.decision:
+        case Serve() as decision if permission == "serve":
             return Hit(neighbour.entry, "semantic", neighbour.similarity, decision)
-        case Serve():
-            return Miss(permission, neighbour, decision)
-        case Refuse(reason=reason):
+        case Refuse(reason=reason) as decision:
             return Miss(reason, neighbour, decision)
+        case decision:
+            return Miss(permission, neighbour, decision)

@@ -9,7 +9,12 @@ GRAY_SHARE, GRAY_COSINE = 0.5, 0.05
 
 
 def is_gray(decision: Refuse, *, is_scored: bool) -> bool:
-    """Whether this refusal lies in it; `is_scored` is whether the policy that refused has a score."""
+    """Whether this refusal lies in it; `is_scored` is whether the policy that refused has a score.
+
+    None does where earlier turns differ: they were not all read, and another answer may be due to them.
+    """
+    if decision.turns:
+        return False
     if is_scored:
         return decision.score is not None and decision.score >= GRAY_SHARE * (decision.cut or 0.0)
     return decision.reason == "below-threshold" and decision.similarity >= decision.threshold - GRAY_COSINE

@@ -52,13 +52,16 @@ class Serve:
     """Slots on which the two differ, none of which forbids an answer."""
     vouched: bool = False
     """Whether the policy refused, the score being below the cut, and a Thinker was asked and said yes."""
+    turns: int = 0
+    """So many earlier turns of the conversations differ in their words; `score` is then the weakest of all turns'."""
 
     @property
     def short(self) -> str:
         """For a header: no word of either question is in it."""
         despite = f" despite={','.join(self.differing)}" if self.differing else ""
+        turns = f" turns={self.turns}" if self.turns else ""
         verified = "thinker" if self.vouched else "yes" if self.verified else "no"
-        return f"score={self.score:.3f} cut={self.cut:.3f} verified={verified}{despite}"
+        return f"score={self.score:.3f} cut={self.cut:.3f} verified={verified}{despite}{turns}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,9 @@ class Refuse:
     stored: str | None = None
     score: float | None = None
     cut: float | None = None
+    turns: int = 0
+    """So many earlier turns of the conversations differ in their words. Where one of them forbids it, `reason` names it
+    and all else is said of that turn."""
 
     @property
     def short(self) -> str:

@@ -62,6 +62,12 @@ class Question:
         spoken = ((message.role, _words([message])) for message in self.request.messages if message.role != "system")
         return tuple(f"{role}: {words}" for role, words in spoken if words)
 
+    @cached_property
+    def earlier(self) -> tuple[str, ...]:
+        """Those of `turns` that came before the question."""
+        own = sum(bool(_words([message])) for message in _last_turn(self.request))
+        return self.turns[: max(0, len(self.turns) - own)]
+
     def _silenced(self, *, since: int, roles: set[str]) -> str:
         if self.text is None:
             return ""

@@ -24,9 +24,10 @@ class Entry:
 
     `digest`, `scope` and `outer_scope` are hex SHA-256 of the canonical request, of the same without the
     question, and of the same without any turn's text. `scope` is empty when the entry may only be served for an
-    identical request; with a scope and a text but no `vector` it is pending: it will be embedded when somebody asks
-    in its scope again. Times are Unix seconds; `expires_s` is absolute and never slides. `tokens` is what a Thinker
-    writes where this is not served; a store that has to choose keeps those that save most, and may forget it.
+    identical request, and the outer one where it is matched turn by turn; only then there are `turns`. With a scope
+    and a text but no `vector` it is pending: it will be embedded when somebody asks in its scope again. Times are Unix
+    seconds; `expires_s` is absolute and never slides. `tokens` is what a Thinker writes where this is not served; a
+    store that has to choose keeps those that save most, and may forget it.
     """
 
     digest: str

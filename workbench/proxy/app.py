@@ -132,6 +132,7 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
         permits=audits,
         voucher=_voucher(settings, pool, telemetry),
         policy=policy,
+        conversations=settings.conversations,
         admission=frozenset(settings.admission),
         ttl_s=settings.ttl_s,
         timeout_s=settings.cache_timeout_s,
@@ -207,6 +208,8 @@ def _audits(settings: Settings, store: Store, policy: Policy, judge: Judge | Non
     decides = policy.model_dump_json()
     if settings.gray_verifier == "thinker":
         decides += f" and in doubt a Thinker {settings.gray_verifier_model}"
+    if settings.conversations == "aligned":
+        decides += " and conversations turn by turn"
     epoch = hashlib.sha256(decides.encode()).hexdigest()[:16]
     rules = Rules(alpha=policy.alpha) if policy.alpha else Rules()
     return Audits(store, epoch=epoch, rules=rules, judge=judge, mode=settings.semantic_of)

@@ -140,7 +140,7 @@ class Exchanger:
         self._auditor.asked_again(asked.tenant, asked.question)
         match found:
             case Hit(tier="semantic") if reply:
-                exchange.scope, exchange.question_digest = asked.question.scope, asked.question.digest
+                exchange.scope, exchange.question_digest = found.entry.scope, asked.question.digest
                 self._auditor.served(asked, found, reply)
             case Miss(reason=reason, decision=Serve() | Refuse()) if reason != "shadow":
                 self._auditor.missed(asked.tenant)
