@@ -23,7 +23,8 @@ import orjson
 import typer
 
 from benchmarks.bootstrap import ratio_interval
-from benchmarks.families import DATA, Pair, anchored_pairs, own_families
+from benchmarks.conversing import conversations
+from benchmarks.families import Pair, anchored_pairs, own_families
 from benchmarks.figures import ROOT, Figure, Target, markdown, put_between_marks, this_run
 from benchmarks.lookups import (
     STAGES,
@@ -41,11 +42,9 @@ from benchmarks.streams import OUT_OF_SCOPE, family_stream, intent_stream, strea
 from workbench.cache.embedder import Embedder
 from workbench.cache.model_folder import minilm_folder
 from workbench.cache.policy import Policy, Weighed, load_policy
-from workbench.cache.question import Question, question
 from workbench.cache.risk import Lookups
 from workbench.cache.verifier import Verifier
 from workbench.cache.verifier_folder import verifier_folder
-from workbench.messages import MessagesRequest
 from workbench.settings import data_folder
 
 RESULTS = ROOT / "benchmarks" / "results" / "decisions.json"
@@ -184,29 +183,6 @@ def assistant(folder: Path, policy: Policy, vectors: Vectors, ask: Ask | None) -
         "answered": int(answered.sum()),
         "share": round(float(answered.mean()), 5),
     }
-
-
-def conversations(policy: Policy, vectors: Vectors, ask: Ask | None) -> dict[str, Any]:
-    """Conversations whose last messages are alike: matched by meaning only where all before it is identical."""
-    rows = [orjson.loads(line) for line in (DATA / "conversations.jsonl").read_bytes().splitlines()]
-    counts: Counter[str] = Counter()
-    for row in rows:
-        a, b = (_asked(row[side]) for side in ("a", "b"))
-        label = "same" if row["same"] else "context" if row["slot"] == "context" else "slot"
-        counts[f"{label}_pairs"] += 1
-        if a.scope == b.scope and a.text and b.text:
-            counts[f"{label}_in_one_scope"] += 1
-            pair = Pair(a.text, b.text, row["same"], row["kind"], row["slot"], row["id"])
-            counts[f"{label}_served"] += bool(
-                decided(as_queries([pair], vectors), policy, ask).score[0] > cut_of(policy)
-            )
-    return dict(sorted(counts.items()))
-
-
-def _asked(turns: Sequence[str]) -> Question:
-    messages = [{"role": "assistant" if place % 2 else "user", "content": text} for place, text in enumerate(turns)]
-    request = MessagesRequest.model_validate({"model": "m", "max_tokens": 100, "messages": messages})
-    return question(request, model="m", model_digest="d")
 
 
 def costs(policy: Policy, vectors: Vectors, verifier: Verifier | None) -> dict[str, float]:
