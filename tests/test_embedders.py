@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import onnx
+import orjson
 import pytest
 from onnx import TensorProto, helper
+from rich.console import Console
 
 from benchmarks.bootstrap import curve_band, resampled_hits
 from benchmarks.embedder_folders import model_folder, named_folders
-from benchmarks.embedders import Asked, Splits, at_budget, compared, guards_alone, measure, more_hits, recall
+from benchmarks.embedders import (
+    Asked,
+    Splits,
+    at_budget,
+    compared,
+    guards_alone,
+    measure,
+    more_hits,
+    recall,
+    show,
+    with_earlier,
+)
 from benchmarks.families import Family, Trap, own_families
 from benchmarks.lookups import Query, Vectors
 from benchmarks.train_embedder import Settings, draw
@@ -125,7 +139,20 @@ def test_a_run_compares_every_embedder_with_the_first(tmp_path: Path) -> None:
     assert again["cosine"] == first["cosine"]
     assert first["p50_ms"] > 0
     assert report["test_store_size"] > report["test_families"]
-    assert {"machine", "date", "commit"} <= report.keys()
+    assert {"machine", "date", "commit"} <= first.keys()
+    assert first["p50_of_default"] == 1.0
+    show(report, Console(file=io.StringIO()))
+
+
+def test_results_of_others_asked_the_same_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "embedders.json"
+    new = {"alpha": 0.01, "test_families": 8, "embedders": {"a": 2, "b": 3}}
+
+    assert with_earlier(new, path) == new
+    path.write_bytes(orjson.dumps({"alpha": 0.01, "test_families": 8, "embedders": {"a": 1, "c": 4}}))
+    assert with_earlier(new, path) == new | {"embedders": {"a": 2, "b": 3, "c": 4}}
+    path.write_bytes(orjson.dumps({"alpha": 0.02, "test_families": 8, "embedders": {"c": 4}}))
+    assert with_earlier(new, path) == new
 
 
 def hidden_states_model(path: Path, *, outputs: int = 1) -> Path:
