@@ -28,11 +28,14 @@ from benchmarks.families import Family, own_families
 from benchmarks.traps.sampling import rewrites, traps
 from workbench.cache.embedder import without_closing
 from workbench.cache.model_folder import minilm_source
-from workbench.errors import ConfigurationError
+from workbench.errors import ConfigurationError, WorkbenchError
 
 MAX_TOKENS = 64
 RUN_TEXTS = 16
 WEIGHTS = "model.safetensors"
+RECENT = 20
+"""Steps whose mean loss is told."""
+
 SCALE = 20.0
 """What cosines are multiplied with before the softmax."""
 
@@ -156,6 +159,27 @@ class Trainer:
         safetensors.save_file(mixed, target / WEIGHTS, metadata={"format": "pt"})
 
 
+def fine_tune(families: Sequence[Family], settings: Settings, *, source: Path, out: Path, share: float) -> list[float]:
+    """Write ``tuned`` and ``averaged`` below the new folder `out`; gives the loss of every step."""
+    if out.exists():
+        raise ConfigurationError(f"{out} exists already: name a folder that does not, so that nothing is overwritten")
+    trainer = Trainer(settings, source=source)
+    losses: list[float] = []
+    for loss in trainer.train(draw(families, settings, step=step) for step in range(settings.steps)):
+        losses.append(loss)
+        if len(losses) % RECENT == 0:
+            print(f"  step {len(losses)}/{settings.steps}, loss {recent(losses):.4f}", file=sys.stderr)
+    out.mkdir(parents=True)
+    trainer.save(source, out / "tuned", share=1.0)
+    trainer.save(source, out / "averaged", share=share)
+    return losses
+
+
+def recent(losses: Sequence[float]) -> float:
+    """The mean of the last ones: one batch tells little."""
+    return sum(losses[-RECENT:]) / len(losses[-RECENT:])
+
+
 def main(
     out: Annotated[Path, typer.Option(help="A folder that does not exist; it gets tuned/ and averaged/.")],
     share: Annotated[float, typer.Option(help="How much of the average is the trained one.", min=0, max=1)] = 0.5,
@@ -166,24 +190,15 @@ def main(
     threads: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
     """Fine-tune the default embedder on the training families."""
-    if out.exists():
-        raise ConfigurationError(f"{out} exists already: name a folder that does not, so that nothing is overwritten")
     settings = Settings(seed=seed, steps=steps, families=families, learning_rate=learning_rate)
-    trainer = Trainer(settings, source=minilm_source())
-    trainer.torch.set_num_threads(threads)
-    learned = own_families("train")
-    losses = []
-    for number, loss in enumerate(trainer.train(draw(learned, settings, step=step) for step in range(steps)), 1):
-        losses.append(loss)
-        if number % 20 == 0 or number == steps:
-            recent = losses[-20:]
-            print(f"  step {number}/{steps}, loss {sum(recent) / len(recent):.4f}", file=sys.stderr)
-    out.mkdir(parents=True)
-    trainer.save(minilm_source(), out / "tuned", share=1.0)
-    trainer.save(minilm_source(), out / "averaged", share=share)
-    last = losses[-20:]
-    said = {"steps": steps, "first_loss": round(losses[0], 4), "last_loss": round(sum(last) / len(last), 4)}
-    print(orjson.dumps(said | {"share": share}).decode())
+    try:
+        study_module("torch").set_num_threads(threads)
+        losses = fine_tune(own_families("train"), settings, source=minilm_source(), out=out, share=share)
+    except WorkbenchError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    said = {"steps": steps, "first_loss": round(losses[0], 4), "last_loss": round(recent(losses), 4), "share": share}
+    print(orjson.dumps(said).decode())
 
 
 if __name__ == "__main__":

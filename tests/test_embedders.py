@@ -1,4 +1,4 @@
-"""How embedders are compared, on toy lookups; what is made of other people's files; what the fine-tuning draws."""
+"""How embedders are compared, on toy lookups; what is made of other people's files."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ from benchmarks.embedders import (
     show,
     with_earlier,
 )
-from benchmarks.families import Family, Trap, own_families
+from benchmarks.families import Family, Trap
 from benchmarks.lookups import Query, Vectors
-from benchmarks.train_embedder import Settings, draw
 from tests.tiny_bert import tiny_source
-from workbench.cache.embedder import Embedder, without_closing
+from workbench.cache.embedder import Embedder
 from workbench.cache.risk import Lookups
 from workbench.errors import ConfigurationError
 
@@ -203,19 +202,3 @@ def test_onnx_file_without_one_output_of_hidden_states_is_refused(tmp_path: Path
     with pytest.raises(ConfigurationError, match="has 2 outputs of three dimensions, expected one"):
         model_folder(str(model), name="two", cache=tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
-
-
-def test_a_step_draws_each_family_once_with_its_traps_and_the_same_again() -> None:
-    families = own_families("train")[:40]
-    settings = Settings(seed=1, families=12, rewritten=0.0)
-    owner = {without_closing(text): family.family for family in families for text in family.same}
-
-    drawn = draw(families, settings, step=3)
-
-    assert len({owner[each.text] for each in drawn}) == 12
-    for each in drawn:
-        assert owner[each.text] == owner[each.same]
-        assert each.text != each.same
-        assert not set(each.traps) & {each.text, each.same}
-    assert drawn == draw(families, settings, step=3)
-    assert drawn != draw(families, settings, step=4)
