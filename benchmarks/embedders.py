@@ -20,7 +20,7 @@ import numpy as np
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from benchmarks.bootstrap import ratio_interval, resampled_hits
 from benchmarks.embedder_folders import named_folders
@@ -171,7 +171,13 @@ def of_length(embedder: Embedder, texts: Sequence[str], *, tokens: int) -> list[
 def show(report: dict[str, Any], console: Console) -> None:
     """The results as a table."""
     percent = f"{report['alpha']:.0%}"
-    table = Table("embedder", "ms (× default)", "recall@1 near / para", f"recall@{NEAREST} near / para", "stage")
+    table = Table(
+        Column("embedder", no_wrap=True),
+        "ms (× default)",
+        "recall@1 near / para",
+        f"recall@{NEAREST} near / para",
+        "stage",
+    )
     for title in (
         f"best hits at α = {percent} (95 %)",
         "more than the default",
@@ -269,7 +275,7 @@ def main(
         raise typer.Exit(2) from error
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    show(report, Console(width=max(170, Console().width)))  # narrower, its figures would be cut
+    show(report, Console(width=max(200, Console().width)))  # narrower, its figures would be cut
 
 
 if __name__ == "__main__":
