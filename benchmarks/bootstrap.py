@@ -45,6 +45,16 @@ def curve_band(
 
     `rates` (m,) ascend. As `lookups.hits_at` for every resample, but for cuts that split equal scores.
     """
+    best = resampled_hits(lookups, rates, seed=seed, resamples=resamples)
+    low, high = np.quantile(best, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return low, high
+
+
+def resampled_hits(lookups: Lookups, rates: Floats, *, seed: int = 0, resamples: int = RESAMPLES // 2) -> Floats:
+    """(resamples, m): what `curve_band` is drawn around, for each resample.
+
+    Two systems asked the same, unit by unit in the same order, see the same resamples: their differences are paired.
+    """
     _, unit = np.unique(lookups.unit, return_inverse=True)
     counts = _resampled(int(unit.max()) + 1, resamples=resamples, seed=seed)
     order = np.argsort(-lookups.score, kind="stable")
@@ -57,8 +67,7 @@ def curve_band(
     for row in range(resamples):
         served = np.searchsorted(wrong[row], rates, side="right")
         best[row] = np.concatenate([[0.0], right[row]])[served]
-    low, high = np.quantile(best, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return low, high
+    return best
 
 
 def _by_unit(values: npt.ArrayLike, unit: npt.NDArray[np.int64]) -> Floats:
