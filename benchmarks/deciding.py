@@ -96,12 +96,22 @@ def choose(
         fitted = tune(
             own_parts(models.vectors), models.vectors, alpha=alpha, seed=seed, ask=models.ask, revision=revision
         )
-    elif kept.score is None:
-        raise ConfigurationError("the policy has no score whose cut could be chosen: set refit = True to fit one")
     else:
-        fitted = _with_this_verifier(kept, models.verifier)
+        fitted = standing_policy(models, base)
     policy = calibrate(fitted, labels.calibrated, alpha=alpha, ask=models.ask, store_size=labels.store_size)
     return policy.model_copy(update={"dataset": labels.dataset})
+
+
+def standing_policy(models: Models, base: str = "") -> Policy:
+    """The policy of the file `base`, the one that ships when empty, as it decides with these models.
+
+    Raises `ConfigurationError` where it was measured with another embedder, or has no score.
+    """
+    kept = load_policy(Path(base) if base else None)
+    kept.check(models.vectors.embedder.fingerprint)
+    if kept.score is None:
+        raise ConfigurationError("the policy has no score whose cut could be chosen: set refit = True to fit one")
+    return _with_this_verifier(kept, models.verifier)
 
 
 def _with_this_verifier(policy: Policy, verifier: Verifier | None) -> Policy:
