@@ -6,17 +6,16 @@ intents, and is divided into halves by a hash: of the pairs' families, or of the
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from benchmarks.families import content_hash, own_families
 from benchmarks.lookups import Query, Vectors, against_store, as_queries, without_twins
-from benchmarks.pairs import INTENTS, PAIRS, LabelledPairs, LabelledTexts, read_intents, read_pairs
+from benchmarks.pairs import INTENTS, PAIRS, LabelledPairs, LabelledText, LabelledTexts, read_intents, read_pairs
 from benchmarks.rows import fitting_columns
 from benchmarks.sliding import is_live
+from benchmarks.splitting import NO_TIME, Dated, Periods, Undivided, by_time, halves
 from benchmarks.streams import labelled_stream, stream_queries
 from benchmarks.tuning import own_dataset_hash, own_parts
 from workbench.cache.risk import units_needed
@@ -24,12 +23,13 @@ from workbench.errors import ConfigurationError
 
 OWN = "own"
 
-Labelled = TypeVar("Labelled")
-
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Labelled lookups: those that choose the cut, and those that choose nothing. `about` says what was read."""
+    """Labelled lookups: those that choose the cut, and those that choose nothing. `about` says what was read.
+
+    `periods` are all that carry a time, divided anew: by it.
+    """
 
     name: str
     calibrated: list[Query]
@@ -37,6 +37,7 @@ class Labels:
     store_size: int
     dataset: str
     about: str
+    periods: Periods[Query] | Undivided
 
     def __str__(self) -> str:
         parts = (("choose the cut", self.calibrated), ("choose nothing", self.judged))
@@ -83,6 +84,7 @@ def _own_labels(vectors: Vectors) -> Labels:
         len(parts.calibrated) + len(others),
         own_dataset_hash(),
         f"the project's own {len(every):,} families, {left_out:,} left out because an earlier split has a twin",
+        Undivided(NO_TIME),
     )
 
 
@@ -94,26 +96,39 @@ def _file_labels(path: Path, vectors: Vectors) -> Labels:
 
 def _pair_labels(path: Path, found: LabelledPairs, vectors: Vectors) -> Labels:
     vectors.learn([text for pair in found.pairs for text in (pair.a, pair.b)], show=is_live())
-    calibrated, judged = (
-        as_queries(part, vectors) if part else [] for part in halves(found.pairs, lambda pair: pair.family)
-    )
-    return Labels(path.name, calibrated, judged, 1, content_hash([path]), f"{path.name}: {found}")
+    return _divided(path, found.pairs, lambda pair: pair.family, lambda pairs: as_queries(pairs, vectors), str(found))
 
 
 def _intent_labels(path: Path, found: LabelledTexts, vectors: Vectors) -> Labels:
-    """Each half is a stream of its own: a text is looked up among those of its half before it."""
+    """Each part is a stream of its own, whose store begins empty: a text is looked up among those before it there.
+
+    So the parts are alike in all but their intents, and earlier and later ones in all but the time.
+    """
     vectors.learn([each.text for each in found.texts], show=is_live())
-    parts = halves(found.texts, lambda each: each.intent)
-    calibrated, judged = (stream_queries(labelled_stream(part, seed=0), vectors) if part else [] for part in parts)
-    return Labels(path.name, calibrated, judged, len(parts[0]), content_hash([path]), f"{path.name}: {found}")
+
+    def stream(texts: Sequence[LabelledText]) -> list[Query]:
+        return stream_queries(labelled_stream(texts, seed=0), vectors)
+
+    labels = _divided(path, found.texts, lambda each: each.intent, stream, str(found))
+    return replace(labels, store_size=len(halves(found.texts, lambda each: each.intent)[0]))
 
 
-def halves(labelled: Sequence[Labelled], family: Callable[[Labelled], str]) -> tuple[list[Labelled], list[Labelled]]:
-    """These in two parts, no family in both; a file that grows moves none of them."""
-    one = [each for each in labelled if in_first_half(family(each))]
-    return one, [each for each in labelled if not in_first_half(family(each))]
-
-
-def in_first_half(family: str) -> bool:
-    """Whether this family is of those that choose."""
-    return int(hashlib.sha256(f"half/{family}".encode()).hexdigest(), 16) % 2 == 0
+def _divided(
+    path: Path,
+    labelled: Sequence[Dated],
+    family: Callable[[Dated], str],
+    lookups: Callable[[Sequence[Dated]], list[Query]],
+    about: str,
+) -> Labels:
+    """The lookups of both halves, and of both periods."""
+    calibrated, judged = (lookups(part) if part else [] for part in halves(labelled, family))
+    periods = by_time(labelled, family)
+    return Labels(
+        path.name,
+        calibrated,
+        judged,
+        1,
+        content_hash([path]),
+        f"{path.name}: {about}",
+        periods.made_into(lookups) if isinstance(periods, Periods) else periods,
+    )

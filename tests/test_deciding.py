@@ -13,8 +13,9 @@ from benchmarks import deciding
 from benchmarks.deciding import Models
 from benchmarks.drift import Drift
 from benchmarks.families import Pair
-from benchmarks.labels import Labels, halves, in_first_half, read_labels, units
+from benchmarks.labels import Labels, read_labels, units
 from benchmarks.pairs import LabelledText, read_pairs
+from benchmarks.splitting import halves, in_first_half
 from benchmarks.streams import labelled_stream
 from workbench.cache.features import feature_names
 from workbench.cache.guards import GUARDS_VERSION
@@ -164,7 +165,7 @@ def test_a_policy_is_chosen_on_intents_and_its_drift_checked(models: Models, bas
     assert verdict.rates.right.count > 0
     assert verdict.rates.right.of == len(labels.judged)
     assert isinstance(verdict.drift, Drift), verdict.drift
-    assert verdict.drift.periods.left_out > 0  # most intents are asked on both sides
+    assert verdict.drift.periods.on_both_sides > 0  # most intents are asked on both sides
 
 
 def test_texts_without_times_come_shuffled_before_those_with_one() -> None:

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import drift
-from benchmarks.drift import Drift, Periods, Unchecked
+from benchmarks.drift import Drift, Unchecked
 from benchmarks.judging import rate_table
 from benchmarks.labels import Labels, units
 from benchmarks.lookups import Query
+from benchmarks.splitting import Periods, by_time
 from workbench.cache.features import feature_names
 from workbench.cache.guards import GUARDS_VERSION
 from workbench.cache.policy import POLICY_VERSION, Policy, Score
@@ -47,7 +48,11 @@ def lookup(day: float | None, *, similarity: float, right: bool, unit: str) -> Q
 
 def labels(queries: list[Query]) -> Labels:
     """Dealt out to the two parts as they come."""
-    return Labels("made", queries[::2], queries[1::2], 1, "hash", "made")
+    return Labels("made", queries[::2], queries[1::2], 1, "hash", "made", by_time(queries, family))
+
+
+def family(query: Query) -> str:
+    return query.unit
 
 
 def traffic(*, days: int = 400, wrong_below: tuple[float, float] = (0.5, 0.5)) -> list[Query]:
@@ -104,19 +109,19 @@ def test_a_family_on_both_sides_chooses_or_is_judged_and_never_both() -> None:
     queries = [
         lookup(day, similarity=0.5, right=True, unit=f"f{family}") for family in range(40) for day in (1, 2, 11, 12)
     ]
-    found = drift.by_time(queries)
+    found = by_time(queries, family)
     assert isinstance(found, Periods)
     assert found.boundary_s == START_S + 11 * DAY_S
     assert units(found.earlier).isdisjoint(units(found.later))
     assert units(found.earlier) | units(found.later) == units(queries)
     assert all(query.at_s and query.at_s < found.boundary_s for query in found.earlier)
     assert all(query.at_s and query.at_s >= found.boundary_s for query in found.later)
-    assert found.left_out == 80
+    assert found.on_both_sides == 80
 
 
 def test_lookups_of_one_time_stay_together() -> None:
     days = [1, 1, 1, 1, 1, 1, 1, 2, 3, 3]
-    found = drift.by_time([lookup(day, similarity=0.5, right=True, unit=str(n)) for n, day in enumerate(days)])
+    found = by_time([lookup(day, similarity=0.5, right=True, unit=str(n)) for n, day in enumerate(days)], family)
     assert isinstance(found, Periods)
     assert (len(found.earlier), len(found.later)) == (7, 3)
 
@@ -125,7 +130,7 @@ def test_lookups_of_one_time_stay_together() -> None:
     ("queries", "why"),
     [
         ([replace(query, at_s=None) for query in traffic()], "these labels carry no time"),
-        ([replace(query, at_s=START_S) for query in traffic()], "all 400 lookups with a time have the same one"),
+        ([replace(query, at_s=START_S) for query in traffic()], "all 400 labels with a time have the same one"),
         (traffic(wrong_below=(0.0, 0.5)), "the earlier part (200 lookups) has lookups of one class only"),
         (traffic(wrong_below=(0.5, 0.0)), "the later part (200 lookups) has lookups of one class only"),
         (traffic(days=20), "the earlier lookups choose no cut: 10 independent families"),
@@ -145,6 +150,6 @@ def test_lookups_without_a_time_take_no_part_and_are_counted(policy: Policy) -> 
     found, without = (drift.check(policy, labels(traffic() + some), ask=None) for some in (more, []))
     assert isinstance(found, Drift)
     assert isinstance(without, Drift)
-    assert found.untimed == 50
+    assert found.periods.untimed == 50
     assert found.rates.told() == without.rates.told()
-    assert "left out: 50 lookups without a time, 0 of families on both sides" in str(found)
+    assert "left out: 50 labels without a time, 0 of families on both sides" in str(found)
