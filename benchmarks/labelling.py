@@ -24,6 +24,7 @@ from benchmarks.lookups import TWIN, Query, Vectors, final_cut, last_stage, scor
 from benchmarks.pairs import PAIRS
 from benchmarks.recorded_traffic import Traffic, read_traffic
 from benchmarks.rows import JSON_LINES, read_rows
+from benchmarks.sliding import is_live
 from benchmarks.streams import Spoken, stream_queries
 from workbench.cache.admission import first_reason
 from workbench.cache.policy import Policy
@@ -144,7 +145,7 @@ def candidate_pairs(traffic: Traffic, vectors: Vectors) -> list[Unlabelled]:
     Raises `ConfigurationError` where there is no question with its words.
     """
     scopes = _questions(traffic)
-    vectors.learn(text for scope in scopes for text in scope)
+    vectors.learn((text for scope in scopes for text in scope), show=is_live())
     found: dict[tuple[str, str], Unlabelled] = {}
     for scope in scopes:
         for pair in _nearest(scope, vectors):
