@@ -33,7 +33,7 @@ lint: $(VENV)/.test ## style, format, types, import contracts
 # What needs the study extra is tested with it.
 notebooks: $(STUDY)/.done ## run the notebooks, compare their outputs, leave a report and a policy in runs/smoke
 	$(STUDY)/bin/python -m benchmarks.report run --parameters smoke --id smoke
-	$(STUDY)/bin/python -m pytest tests/test_notebooks.py tests/test_plots.py tests/test_cost_plots.py tests/test_latency.py tests/test_launching.py tests/test_pairs.py tests/test_compile_embedder.py tests/test_train_embedder.py
+	$(STUDY)/bin/python -m pytest tests/test_notebooks.py tests/test_plots.py tests/test_cost_plots.py tests/test_latency.py tests/test_launching.py tests/test_pairs.py tests/test_labelling.py tests/test_compile_embedder.py tests/test_train_embedder.py
 	@$(STUDY)/bin/python -c '$(LOADS)'
 
 report: $(STUDY)/.done ## run them at full size (hours) and leave the report in runs/

@@ -1,12 +1,7 @@
-"""What notebook 01 does: read labels, choose the cut of a policy on one part of them, judge it on the other.
-
-The project's own labels are its calibration families (which choose the cut) and its test families (which choose
-nothing); a user's pairs are divided into halves by a hash of their family's name.
-"""
+"""What notebook 01 does with labels: choose the cut of a policy on one part of them, judge it on the other."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,23 +10,21 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks.families import Pair, content_hash, own_families
+from benchmarks import drift
 from benchmarks.figures import ROOT, this_run
 from benchmarks.judging import Rates, SlotRate, rates, slot_rates
-from benchmarks.lookups import STAGES, Asked, Query, Stage, Vectors, against_store, as_queries, scored, without_twins
-from benchmarks.pairs import read_pairs
-from benchmarks.sliding import is_live
-from benchmarks.tuning import calibrate, own_dataset_hash, own_parts, provenance, tune
+from benchmarks.labels import Labels, units
+from benchmarks.lookups import STAGES, Asked, Query, Stage, Vectors, final_cut, last_stage, scored
+from benchmarks.tuning import calibrate, own_parts, provenance, tune
 from workbench.cache.embedder import Embedder
 from workbench.cache.model_folder import minilm_folder
 from workbench.cache.policy import Policy, load_policy, save_policy
-from workbench.cache.risk import Lookups, rcps_cut, units_needed
+from workbench.cache.risk import Lookups, rcps_cut
 from workbench.cache.verifier import Verifier
 from workbench.cache.verifier_folder import VERIFIER_CARD, VERIFIER_FILE, verifier_folder
 from workbench.errors import ConfigurationError
 from workbench.settings import data_folder
 
-OWN = "own"
 NONE = "none"
 
 
@@ -50,30 +43,14 @@ class Models:
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
-    """Labelled lookups: those that choose the cut, and those that choose nothing. `about` says what was read."""
-
-    name: str
-    calibrated: list[Query]
-    judged: list[Query]
-    store_size: int
-    dataset: str
-    about: str
-
-    def __str__(self) -> str:
-        parts = (("choose the cut", self.calibrated), ("choose nothing", self.judged))
-        told = [f"{len(part):,} lookups of {len(_units(part)):,} families {what}" for what, part in parts]
-        return f"{self.about}\n{'; '.join(told)}; a store of {self.store_size:,}"
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the chosen policy does with lookups that chose nothing."""
+    """What the chosen policy does with lookups that chose nothing; `drift` is the same with a split by time."""
 
     policy: Policy
     rates: Rates
     slots: list[SlotRate]
     labels: Labels
+    drift: drift.Drift | drift.Unchecked
 
     @property
     def kept(self) -> bool:
@@ -101,61 +78,6 @@ def _verifier(name: str) -> Verifier | None:
     return Verifier(verifier_folder(data_folder() / "embedders", layers=Path(name) if name else None))
 
 
-# ── labels ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def read_labels(dataset: str, models: Models, *, alpha: float) -> Labels:
-    """The project's own labels for "own", else those of this pairs file.
-
-    Raises `ConfigurationError` where they are too few for `alpha`, or a part has one class only.
-    """
-    labels = _own_labels(models) if dataset == OWN else _pair_labels(Path(dataset), models)
-    for part, queries in (("the part that chooses the cut", labels.calibrated), ("the other part", labels.judged)):
-        if len({any(query.right) for query in queries}) < 2:
-            raise ConfigurationError(f"{labels.name}: {part} has lookups of one class only; label more of the other")
-    found, needed = len(_units(labels.calibrated)), units_needed(alpha)
-    if found < needed:
-        raise ConfigurationError(
-            f"{labels.name}: {found} independent families (or rows) choose the cut, a budget of {alpha:.2%} takes at "
-            f"least {needed}: label more, or ask for a larger alpha"
-        )
-    return labels
-
-
-def _own_labels(models: Models) -> Labels:
-    """Every store holds the training families' first texts too; no family has a twin in an earlier split."""
-    vectors, earlier = models.vectors, [*own_families("train"), *own_families("calibrate")]
-    every = [*earlier, *own_families("test")]
-    vectors.learn([text for family in every for text in family.same], show=is_live())
-    parts = own_parts(vectors)
-    judged = without_twins(own_families("test"), earlier, vectors)
-    others = [family.text for family in (*parts.learned, *parts.chosen)]
-    left_out = len(every) - len(others) - len(parts.calibrated) - len(judged)
-    return Labels(
-        OWN,
-        against_store(parts.calibrated, vectors, others=others),
-        against_store(judged, vectors, others=others),
-        len(parts.calibrated) + len(others),
-        own_dataset_hash(),
-        f"the project's own {len(every):,} families, {left_out:,} left out because an earlier split has a twin",
-    )
-
-
-def _pair_labels(path: Path, models: Models) -> Labels:
-    found = read_pairs(path)
-    calibrated, judged = halves(found.pairs)
-    models.vectors.learn([text for pair in found.pairs for text in (pair.a, pair.b)], show=is_live())
-    queries = [as_queries(part, models.vectors) if part else [] for part in (calibrated, judged)]
-    return Labels(path.name, queries[0], queries[1], 1, content_hash([path]), f"{path.name}: {found}")
-
-
-def halves(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
-    """The pairs in two parts, no family in both; a file that grows moves none of them."""
-    first = [int(hashlib.sha256(f"half/{pair.family}".encode()).hexdigest(), 16) % 2 == 0 for pair in pairs]
-    one = [pair for pair, chosen in zip(pairs, first, strict=True) if chosen]
-    return one, [pair for pair, chosen in zip(pairs, first, strict=True) if not chosen]
-
-
 # ── the choice ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -174,12 +96,22 @@ def choose(
         fitted = tune(
             own_parts(models.vectors), models.vectors, alpha=alpha, seed=seed, ask=models.ask, revision=revision
         )
-    elif kept.score is None:
-        raise ConfigurationError("the policy has no score whose cut could be chosen: set refit = True to fit one")
     else:
-        fitted = _with_this_verifier(kept, models.verifier)
+        fitted = standing_policy(models, base)
     policy = calibrate(fitted, labels.calibrated, alpha=alpha, ask=models.ask, store_size=labels.store_size)
     return policy.model_copy(update={"dataset": labels.dataset})
+
+
+def standing_policy(models: Models, base: str = "") -> Policy:
+    """The policy of the file `base`, the one that ships when empty, as it decides with these models.
+
+    Raises `ConfigurationError` where it was measured with another embedder, or has no score.
+    """
+    kept = load_policy(Path(base) if base else None)
+    kept.check(models.vectors.embedder.fingerprint)
+    if kept.score is None:
+        raise ConfigurationError("the policy has no score whose cut could be chosen: set refit = True to fit one")
+    return _with_this_verifier(kept, models.verifier)
 
 
 def _with_this_verifier(policy: Policy, verifier: Verifier | None) -> Policy:
@@ -198,17 +130,6 @@ def stages_of(queries: Sequence[Query], policy: Policy, models: Models) -> dict[
     return {stage: scored(queries, policy, stage=stage, ask=models.ask) for stage in stages}
 
 
-def last_stage(policy: Policy) -> Stage:
-    """The stage that decides."""
-    return "verifier" if policy.second else "score"
-
-
-def final_cut(policy: Policy) -> float:
-    """The cut of the stage that decides."""
-    assert policy.score
-    return policy.second.cut if policy.second else policy.score.cut
-
-
 def kept_cuts(stages: dict[Stage, Lookups], *, alpha: float) -> dict[Stage, float]:
     """The loosest cut of each stage that keeps `alpha` with 95 % confidence; infinite where none does."""
     return {stage: rcps_cut(lookups, alpha) for stage, lookups in stages.items()}
@@ -222,7 +143,11 @@ def judge(policy: Policy, labels: Labels, models: Models, *, seed: int = 0) -> V
     lookups = scored(labels.judged, policy, stage=last_stage(policy), ask=models.ask)
     cut = final_cut(policy)
     return Verdict(
-        policy, rates(labels.judged, lookups, cut, seed=seed), slot_rates(labels.judged, lookups, cut), labels
+        policy,
+        rates(labels.judged, lookups, cut, seed=seed),
+        slot_rates(labels.judged, lookups, cut),
+        labels,
+        drift.check(policy, labels, ask=models.ask, seed=seed),
     )
 
 
@@ -246,16 +171,13 @@ def _told(verdict: Verdict) -> dict[str, object]:
         "alpha": policy.alpha,
         "labels": {"name": labels.name, "hash": labels.dataset, "store_size": labels.store_size},
         "lookups": len(labels.judged),
-        "families": len(_units(labels.judged)),
+        "families": len(units(labels.judged)),
         "embedder": {"name": policy.embedder, "fingerprint": policy.fingerprint},
         "verifier": policy.second.revision if policy.second else None,
         "decides": last_stage(policy),
         "cut": cut if math.isfinite(cut) else None,
         "rates": verdict.rates.told(),
+        "drift": verdict.drift.told(),
         "traps_served": [{"slot": each.slot, "of": each.of, "served": each.served} for each in verdict.slots],
         **this_run(),
     }
-
-
-def _units(queries: Sequence[Query]) -> set[str]:
-    return {query.unit for query in queries}

@@ -64,6 +64,8 @@ class Pair:
     kind: Kind
     slot: str
     family: str
+    at_s: float | None = None
+    """When `b` was asked, where that is known."""
 
 
 def read_families(paths: Iterable[Path]) -> list[Family]:

@@ -197,8 +197,8 @@ def stage_table(
     return Table((*header, "right hits, risk kept on average only"), tuple(rows))
 
 
-def rate_table(found: Rates) -> Table:
-    """One row a rate."""
+def rate_table(found: Rates, by_time: Rates | None = None) -> Table:
+    """One row a rate; beside the usual split, the one by time where there is one."""
     names = {
         "right": "right hits ÷ lookups",
         "false": "false hits ÷ lookups",
@@ -207,9 +207,14 @@ def rate_table(found: Rates) -> Table:
         "paraphrase": "paraphrases served",
         "traps_refused": "traps refused",
     }
-    rates_by_name: dict[str, Rate] = {name: getattr(found, name) for name in names}
-    rows = [(names[name], str(rate), f"{rate.count:,} of {rate.of:,}") for name, rate in rates_by_name.items()]
-    return Table(("rate", "measured (95 % over families)", "lookups"), tuple(rows))
+    splits = [found] if by_time is None else [found, by_time]
+    rows = [(names[name], *(cell for split in splits for cell in _cells(getattr(split, name)))) for name in names]
+    header = ("measured (95 % over families)", "lookups", "split by time, the later part", "lookups")
+    return Table(("rate", *header[: 2 * len(splits)]), tuple(rows))
+
+
+def _cells(rate: Rate) -> tuple[str, str]:
+    return str(rate), f"{rate.count:,} of {rate.of:,}"
 
 
 def _slot(query: Query) -> str:

@@ -103,6 +103,8 @@ class Query:
     candidates: tuple[str, ...]
     similarities: tuple[float, ...]
     right: tuple[bool, ...]
+    at_s: float | None = None
+    """When it was asked, where that is known."""
 
 
 def against_store(families: Sequence[Family], vectors: Vectors, *, others: Sequence[str] = ()) -> list[Query]:
@@ -128,7 +130,7 @@ def as_queries(pairs: Sequence[Pair], vectors: Vectors) -> list[Query]:
     """Each pair as a lookup of its own: `b` is asked, `a` the only candidate."""
     near = vectors.similarities(pairs)
     return [
-        Query(pair.b, pair.kind, pair.slot, pair.family, (pair.a,), (float(similarity),), (pair.same,))
+        Query(pair.b, pair.kind, pair.slot, pair.family, (pair.a,), (float(similarity),), (pair.same,), pair.at_s)
         for pair, similarity in zip(pairs, near, strict=True)
     ]
 
@@ -146,6 +148,17 @@ class Asked:
         if key not in self.known:
             self.known[key] = self.ask(question, candidate)
         return self.known[key]
+
+
+def last_stage(policy: Policy) -> Stage:
+    """The stage that decides."""
+    return "verifier" if policy.second else "score"
+
+
+def final_cut(policy: Policy) -> float:
+    """The cut of the stage that decides."""
+    assert policy.score
+    return policy.second.cut if policy.second else policy.score.cut
 
 
 def scored(queries: Sequence[Query], policy: Policy, *, stage: Stage, ask: Ask | None = None) -> Lookups:

@@ -1,7 +1,9 @@
 """The user's own labels: pairs of questions and whether one answer serves both, and texts with their intents.
 
 A pairs file has the columns `a`, `b` and `same`, and may have `family` (pairs that belong together: the unit of every
-split and interval, by default each row is its own), `kind` (near, paraphrase or trap) and `slot` (what differs).
+split and interval, by default each row is its own), `kind` (near, paraphrase or trap), `slot` (what differs) and
+`time` (when `b` was asked, ISO 8601 or Unix seconds). A file of intents has the columns `text` and `intent`, and may
+have `family` (texts within an intent that belong together, by default all of it) and `time`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ from pathlib import Path
 from benchmarks.families import Kind, Pair
 from benchmarks.rows import Row, read_rows
 from workbench.errors import ConfigurationError
+
+PAIRS = ("a", "b", "same")
+INTENTS = ("text", "intent")
 
 SAME = ("1", "1.0", "true", "t", "yes", "y", "same", "duplicate")
 DIFFERENT = ("0", "0.0", "false", "f", "no", "n", "different", "not duplicate")
@@ -44,6 +49,23 @@ class LabelledText:
 
     text: str
     intent: str
+    family: str
+    """The unit of every interval: the intent, or a family within it."""
+    at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledTexts:
+    """The texts of a file, and how many rows were dropped because an earlier one holds the same text."""
+
+    texts: list[LabelledText]
+    rows: int
+    duplicates: int
+
+    def __str__(self) -> str:
+        intents = len({each.intent for each in self.texts})
+        read = f"{self.rows:,} rows: {len(self.texts):,} texts of {intents:,} intents"
+        return f"{read}; dropped {self.duplicates:,} duplicates"
 
 
 def read_pairs(path: Path, *, least_units: int = 1) -> LabelledPairs:
@@ -55,7 +77,7 @@ def read_pairs(path: Path, *, least_units: int = 1) -> LabelledPairs:
     seen: dict[tuple[str, str], tuple[bool, str]] = {}
     pairs: list[Pair] = []
     rows = duplicates = identical = 0
-    for row in read_rows(path, columns=("a", "b", "same")):
+    for row in read_rows(path, columns=PAIRS):
         rows += 1
         pair = _pair(row)
         if pair.a == pair.b:
@@ -76,19 +98,34 @@ def read_pairs(path: Path, *, least_units: int = 1) -> LabelledPairs:
     return LabelledPairs(pairs, rows, duplicates, identical)
 
 
-def read_intents(path: Path) -> list[LabelledText]:
+def read_intents(path: Path) -> LabelledTexts:
     """The texts of a file with the columns `text` and `intent`, in order; raises `ConfigurationError`."""
-    found = [LabelledText(row.text("text"), row.text("intent")) for row in read_rows(path, columns=("text", "intent"))]
+    seen: dict[str, tuple[str, str]] = {}
+    found: list[LabelledText] = []
+    rows = 0
+    for row in read_rows(path, columns=INTENTS):
+        rows += 1
+        text, intent, family = row.text("text"), row.text("intent"), row.key("family")
+        told, first = seen.setdefault(text, (intent, row.where))
+        if told != intent:
+            raise ConfigurationError(
+                f"{row.where}: `intent` is {intent!r}, but {first} gives the same text {told!r}; "
+                "keep one of the two rows"
+            )
+        at_s = row.time_s("time")
+        if first == row.where:
+            found.append(LabelledText(text, intent, f"{intent}/{family}" if family else intent, at_s))
     if len({each.intent for each in found}) < 2:
         raise ConfigurationError(f"{path} holds {len(found)} texts of fewer than two intents; a stream needs two")
-    return found
+    return LabelledTexts(found, rows, rows - len(found))
 
 
 def _pair(row: Row) -> Pair:
     a, b, same = row.text("a"), row.text("b"), _label(row)
     if a == b and not same:
         raise ConfigurationError(f"{row.where}: `same` is {_word(same)}, but `a` and `b` are one text; correct the row")
-    return Pair(a, b, same, _kind(row, same), row.name("slot"), row.key("family") or _own_family(a, b))
+    family = row.key("family") or _own_family(a, b)
+    return Pair(a, b, same, _kind(row, same), row.name("slot"), family, row.time_s("time"))
 
 
 def _own_family(a: str, b: str) -> str:

@@ -14,6 +14,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ JSON_LINES = (".jsonl", ".ndjson")
 SEPARATED = {".csv": ",;\t", ".tsv": "\t"}
 """Which separators a header may have; the first that gives all columns is taken."""
 
+TIMES_S = (1e8, 1e11)
+"""What passes for Unix seconds, 1973 to 5138: less is a date without dashes or a count, more are milliseconds."""
+
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _BLANK_LINES = re.compile(r"(?:[ \t]*(?:\r\n|\r|\n))*")
 
 
@@ -64,6 +69,40 @@ class Row:
                 f"{self.where}: `{column}` holds {_told(value)}, expected a text or a whole number, or nothing"
             )
         return self.name(column)
+
+    def time_s(self, column: str) -> float | None:
+        """This field as Unix seconds, None when it is absent: ISO 8601 (UTC where no zone is told) or Unix seconds."""
+        value = self.fields.get(column)
+        if _is_absent(value) or (isinstance(value, str) and not value.strip()):
+            return None
+        if (found := _seconds(value)) is None:
+            raise ConfigurationError(
+                f"{self.where}: `{column}` holds {_told(value)}, expected ISO 8601 (2026-03-01T12:00:00Z) or Unix "
+                f"seconds from {TIMES_S[0]:.0e} to {TIMES_S[1]:.0e}, or nothing"
+            )
+        return found
+
+
+class MissingColumn(ConfigurationError):
+    """The table lacks a column that was asked for; `where` it should stand, and which columns are `there`."""
+
+    def __init__(self, where: str, there: str, columns: Sequence[str], missing: str) -> None:
+        super().__init__(f"{where}: the column `{missing}` is missing, there is {there}; expected {', '.join(columns)}")
+        self.where = where
+        self.there = there
+
+
+def fitting_columns(path: Path, forms: Sequence[Sequence[str]]) -> Sequence[str]:
+    """The first of these sets of columns that the table's first row has; raises `ConfigurationError`."""
+    for columns in forms:
+        try:
+            next(read_rows(path, columns=columns), None)
+        except MissingColumn as error:
+            missing = error
+        else:
+            return columns
+    expected = ", or ".join(", ".join(columns) for columns in forms)
+    raise ConfigurationError(f"{missing.where}: there is {missing.there}; expected the columns {expected}")
 
 
 def read_rows(path: Path, *, columns: Sequence[str]) -> Iterator[Row]:
@@ -189,10 +228,34 @@ def _check_columns(where: str, seen: Sequence[str], columns: Sequence[str]) -> N
             f"{where}: there are two columns `{twice[0]}` (case does not count), expected one; rename or drop the other"
         )
     if missing := [name for name in columns if name not in seen]:
-        there = ", ".join(f"`{name}`" for name in seen) or "nothing"
-        raise ConfigurationError(
-            f"{where}: the column `{missing[0]}` is missing, there is {there}; expected {', '.join(columns)}"
-        )
+        raise MissingColumn(where, ", ".join(f"`{name}`" for name in seen) or "nothing", columns, missing[0])
+
+
+def _seconds(value: object) -> float | None:
+    """Unix seconds, None for what is no time."""
+    match value:
+        case str() if not _NUMBER.fullmatch(value.strip()):
+            return _iso_seconds(value.strip())
+        case datetime():
+            return _moment_s(value)
+        case date():
+            return _moment_s(datetime(value.year, value.month, value.day))
+        case str() | int() | float() if not isinstance(value, bool):
+            number = float(value)
+            return number if TIMES_S[0] <= number < TIMES_S[1] else None
+        case _:
+            return None
+
+
+def _iso_seconds(text: str) -> float | None:
+    try:
+        return _moment_s(datetime.fromisoformat(text))
+    except ValueError:
+        return None
+
+
+def _moment_s(moment: datetime) -> float:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _is_absent(value: object) -> bool:

@@ -30,14 +30,14 @@ def explore_budgets(stages: Mapping[Stage, Lookups], *, alpha: float) -> Any:
     """
     final = stages[list(stages)[-1]]
     alphas = [each for each in sorted({*BUDGETS, alpha}) if units_needed(each) <= final.units]
-    if is_live() and (widgets := _widgets()):
-        slider = widgets.SelectionSlider(
+    if is_live() and (library := widgets()):
+        slider = library.SelectionSlider(
             options=[(f"{each:.2%}", each) for each in alphas],
             value=alpha,
             description="budget",
             continuous_update=False,
         )
-        return widgets.interactive(lambda alpha: redrawn(stages, alpha=alpha), alpha=slider)
+        return library.interactive(lambda alpha: redrawn(stages, alpha=alpha), alpha=slider)
     return budget_curves(bought(stages, alphas), alpha=alpha)
 
 
@@ -55,7 +55,8 @@ def bought(stages: Mapping[Stage, Lookups], alphas: list[float]) -> dict[Stage, 
     }
 
 
-def _widgets() -> Any:
+def widgets() -> Any:
+    """The library of widgets, None where it is absent."""
     try:
         return importlib.import_module("ipywidgets")
     except ImportError:

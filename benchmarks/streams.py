@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import orjson
 
 from benchmarks.families import Family
 from benchmarks.lookups import NEAREST, Query, Vectors
+from benchmarks.pairs import LabelledText
 
 BLOCK = 256
 OUT_OF_SCOPE = "oos"
@@ -26,6 +28,7 @@ class Spoken:
     group: str
     unit: str
     kind: str = "stream"
+    at_s: float | None = None
 
 
 def family_stream(families: Sequence[Family], *, seed: int) -> list[Spoken]:
@@ -48,6 +51,22 @@ def intent_stream(path: Path, *, seed: int, count: int | None = None) -> list[Sp
     spoken = [Spoken(text, intent, intent) for text, intent in rows.items()]
     random.Random(seed).shuffle(spoken)  # noqa: S311  # reproducible, not secret
     return spoken[:count]
+
+
+def labelled_stream(texts: Sequence[LabelledText], *, seed: int) -> list[Spoken]:
+    """The texts shuffled, and where they have times in the order of these, those without one first.
+
+    As with pairs, what an earlier text's answer serves is a paraphrase, and what none serves a trap.
+    """
+    order = list(texts)
+    random.Random(seed).shuffle(order)  # noqa: S311  # reproducible, not secret
+    order.sort(key=lambda each: -math.inf if each.at_s is None else each.at_s)
+    spoken, known = [], set[str]()
+    for each in order:
+        kind = "paraphrase" if each.intent in known else "trap"
+        spoken.append(Spoken(each.text, each.intent, each.family, kind, each.at_s))
+        known.add(each.intent)
+    return spoken
 
 
 def stream_queries(
@@ -77,4 +96,5 @@ def _query(asked: Spoken, near: Sequence[Spoken], similarities: Sequence[float])
         tuple(each.text for each in near),
         tuple(similarities),
         tuple(each.group == asked.group for each in near),
+        asked.at_s,
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
-from benchmarks.pairs import LabelledPairs, LabelledText, read_intents, read_pairs
+from benchmarks.pairs import INTENTS, PAIRS, LabelledPairs, LabelledText, read_intents, read_pairs
+from benchmarks.rows import fitting_columns
 from workbench.errors import ConfigurationError
 
 TWO = "a,b,same\nHow do I sort?,how to sort,1\nEnable it,Disable it,0\n"
@@ -206,6 +209,106 @@ def test_intents_are_read_in_order(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="`intent` holds 2"):
         read_intents(path)
     path = written(tmp_path, "text,intent\nhi,greet\nbye,leave\n", "texts.csv")
-    assert read_intents(path) == [LabelledText("hi", "greet"), LabelledText("bye", "leave")]
+    assert read_intents(path).texts == [LabelledText("hi", "greet", "greet"), LabelledText("bye", "leave", "leave")]
     with pytest.raises(ConfigurationError, match="fewer than two intents"):
         read_intents(written(tmp_path, "text,intent\nhi,greet\n", "one.csv"))
+
+
+def test_a_text_of_two_intents_names_both_rows_and_one_said_twice_counts_once(tmp_path: Path) -> None:
+    two = "text,intent,family\nhi,greet,formal\nbye,leave,\nhi,greet,\n"
+    found = read_intents(written(tmp_path, two))
+    assert [each.family for each in found.texts] == ["greet/formal", "leave"]
+    assert str(found) == "3 rows: 2 texts of 2 intents; dropped 1 duplicates"
+    with pytest.raises(ConfigurationError) as caught:
+        read_intents(written(tmp_path, two + "bye,greet,\n"))
+    expected = f"pairs.csv:5: `intent` is 'greet', but {tmp_path}/pairs.csv:3 gives the same text 'leave'"
+    assert str(caught.value).removeprefix(f"{tmp_path}/").startswith(expected)
+
+
+# ── times ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+NOON_S = 1_772_366_400.0
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        ("2026-03-01T12:00:00Z", NOON_S),
+        ("2026-03-01 12:00", NOON_S),
+        (" 2026-03-01T13:00:00+01:00 ", NOON_S),
+        ("2026-03-01", NOON_S - 43_200),
+        ("1772366400", NOON_S),
+        ("1772366400.5", NOON_S + 0.5),
+        ("", None),
+        (" ", None),
+    ],
+)
+def test_a_time_is_iso_8601_or_unix_seconds(tmp_path: Path, time: str, expected: float | None) -> None:
+    found = read_pairs(written(tmp_path, f"a,b,same,time\nx,y,1,{time}\nx,z,0,\n"))
+    assert [pair.at_s for pair in found.pairs] == [expected, None]
+    texts = read_intents(written(tmp_path, f"text,intent,time\nx,one,{time}\ny,two,\n")).texts
+    assert [each.at_s for each in texts] == [expected, None]
+
+
+@pytest.mark.parametrize(
+    ("time", "told"),
+    [
+        ('"yesterday"', "'yesterday' (str)"),
+        ('"2026-13-01"', "'2026-13-01' (str)"),
+        ('"20260301"', "'20260301' (str)"),
+        ("1772366400000", "1772366400000 (int)"),
+        ("-5", "-5 (int)"),
+        ("true", "True (bool)"),
+        ('"inf"', "'inf' (str)"),
+        ("[1772366400]", "[1772366400] (list)"),
+    ],
+)
+def test_a_bad_time_names_file_row_and_field(tmp_path: Path, time: str, told: str) -> None:
+    row = f'{{"a": "x", "b": "y", "same": 1, "time": {time}}}\n'
+    expected = f"pairs.jsonl:4: `time` holds {told}, expected ISO 8601 (2026-03-01T12:00:00Z) or Unix seconds"
+    assert said(tmp_path, LINES + row, "pairs.jsonl").startswith(expected)
+
+
+def test_parquet_has_times_of_its_own(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow", reason="pyarrow is in the study extra")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    noon = datetime.fromtimestamp(NOON_S, UTC).replace(tzinfo=None)
+    for kind, value, expected in (
+        (arrow.timestamp("us", "UTC"), noon, NOON_S),
+        (arrow.timestamp("ms"), noon, NOON_S),
+        (arrow.date32(), date(2026, 3, 1), NOON_S - 43_200),
+        (arrow.float64(), NOON_S, NOON_S),
+    ):
+        columns = {"a": ["x", "x"], "b": ["y", "z"], "same": [True, False], "time": arrow.array([value, None], kind)}
+        parquet.write_table(arrow.table(columns), tmp_path / "pairs.parquet")
+        assert [pair.at_s for pair in read_pairs(tmp_path / "pairs.parquet").pairs] == [expected, None]
+
+
+# ── which form ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("rows.csv", TWO, PAIRS),
+        ("rows.csv", TWO.replace(",", ";"), PAIRS),
+        ("rows.jsonl", LINES, PAIRS),
+        ("rows.csv", "Intent;Text\ngreet;hi\n", INTENTS),
+        ("rows.tsv", "text\tintent\nhi\tgreet\n", INTENTS),
+        ("rows.jsonl", '{"intent": "greet", "text": "hi"}\n', INTENTS),
+        ("rows.jsonl", "", PAIRS),
+    ],
+)
+def test_the_columns_tell_pairs_from_intents(tmp_path: Path, name: str, text: str, expected: Sequence[str]) -> None:
+    assert fitting_columns(written(tmp_path, text, name), (PAIRS, INTENTS)) == expected
+
+
+def test_columns_of_neither_form_are_named_with_those_of_both(tmp_path: Path) -> None:
+    for name, text in (("rows.csv", "question,label\nhi,1\n"), ("rows.jsonl", '{"question": "hi", "label": 1}')):
+        with pytest.raises(ConfigurationError) as caught:
+            fitting_columns(written(tmp_path, text, name), (PAIRS, INTENTS))
+        assert str(caught.value) == (
+            f"{tmp_path}/{name}:1: there is `question`, `label`; expected the columns a, b, same, or text, intent"
+        )
+    with pytest.raises(ConfigurationError, match=r"expected one of \.jsonl, \.csv"):
+        fitting_columns(written(tmp_path, "", "rows.xlsx"), (PAIRS, INTENTS))

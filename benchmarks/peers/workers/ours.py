@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.deciding import last_stage
-from benchmarks.lookups import Query, scored
+from benchmarks.lookups import Query, last_stage, scored
 from benchmarks.peers.workers.answering import Job, main
 from workbench.cache.cache import Hit, SemanticCache
 from workbench.cache.embedder import without_closing
