@@ -7,6 +7,7 @@ a paraphrase: what is stored by chance alone, without neighbours, would make rec
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import sys
 import time
@@ -30,6 +31,7 @@ from workbench.cache.redis_link import RedisOptions
 from workbench.cache.redis_rows import RedisLimits
 from workbench.cache.redis_store import RedisStore
 from workbench.cache.store import Entry, Vector
+from workbench.errors import StoreError
 
 GROUPS = ("redis-exact", "redis-search", "redis-many")
 OPTIONAL = ("redis-one-scope",)
@@ -41,6 +43,7 @@ SPREAD, NOISE = 0.8, 0.48
 AT_ONCE = 64
 TENANT = "bench"
 DAY_S = 86_400.0
+SEARCHED_S = 60.0
 PAYLOAD = bytes(range(256)) * 3
 
 Rows = npt.NDArray[np.float32]
@@ -239,6 +242,7 @@ async def _ask(store: RedisStore, scopes: Sequence[Scope], count: int) -> list[F
     for scope in (scopes[number] for number in drawn.integers(0, len(scopes), count + 20)):
         if scope.number not in known:
             known[scope.number] = scope.vectors()
+            await _until_searched(store, scope, rows=known[scope.number])
         rows = known[scope.number]
         asked = _unit(rows[drawn.integers(scope.size)] + NOISE * _unit(drawn.normal(size=DIMENSION)))
         began_s = time.perf_counter()
@@ -247,6 +251,16 @@ async def _ask(store: RedisStore, scopes: Sequence[Scope], count: int) -> list[F
         best = int(np.argmax(np.vecdot(rows, asked)))
         found.append(Found(ms, bool(nearest) and nearest[0].entry.text == str(best)))
     return found[20:]
+
+
+async def _until_searched(store: RedisStore, scope: Scope, *, rows: Rows) -> None:
+    """Whether an index is complete is looked at beside all requests; the first ones do not wait for it."""
+    async with asyncio.timeout(SEARCHED_S):
+        while True:
+            with contextlib.suppress(StoreError):
+                await store.nearest(TENANT, scope.name, rows[0], k=1)
+                return
+            await asyncio.sleep(0.05)
 
 
 async def _bytes_each(store: RedisStore) -> float:

@@ -614,6 +614,17 @@ def test_a_lost_channel_is_no_reason_to_look_at_an_index_again(shared: Made) -> 
     asyncio.run(story())
 
 
+def test_an_index_is_looked_at_from_the_start(shared: Made) -> None:
+    async def story() -> None:
+        async with opened(shared()) as store:
+            await store.put("t", entry("a", angle=0.0))
+        store = shared()
+        async with opened(store):
+            await until(lambda: 2 in store._index._complete)
+
+    asyncio.run(story())
+
+
 def test_many_at_once_look_once(shared: Made) -> None:
     async def story() -> None:
         store = shared()

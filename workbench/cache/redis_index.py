@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +76,7 @@ class VectorIndexes:
         """Whether the server can search; raises `StoreUnusable`."""
         info = _lines(await self._link.command("INFO", "server", patient=True))
         try:
-            await self._link.command("FT._LIST", patient=True)
+            names = await self._link.command("FT._LIST", patient=True)
         except StoreRefused as error:
             if "unknown command" not in str(error):
                 raise
@@ -86,9 +87,10 @@ class VectorIndexes:
         try:
             modules = await self._link.command("MODULE", "LIST", patient=True)
         except StoreRefused:  # some providers do not tell; they are up to date
-            return
+            modules = []
         if (version := _search_version(modules)) and version < FLOAT16_SINCE:
             self.kind = "float32"
+        self._begin(names)
 
     async def close(self) -> None:
         """Look no more."""
@@ -120,13 +122,8 @@ class VectorIndexes:
         await self.make(dimension)
         if dimension in self._complete:
             return
-        loop = asyncio.get_running_loop()
-        if dimension not in self._looks:
-            task = asyncio.create_task(self._look(dimension))
-            self._looks[dimension] = _Look(task, loop.time() + SOON_S)
-            task.add_done_callback(lambda _: self._looks.pop(dimension))
-        look = self._looks[dimension]
-        await asyncio.wait([look.task], timeout=max(0.0, look.soon_s - loop.time()))
+        look = self._looks.get(dimension) or self._begin_look(dimension)
+        await asyncio.wait([look.task], timeout=max(0.0, look.soon_s - asyncio.get_running_loop().time()))
         if dimension not in self._complete:
             raise StoreError(self._why or f"the store {self._link.url} is still building its index")
 
@@ -143,6 +140,19 @@ class VectorIndexes:
         if self._name(dimension).encode() not in await self._link.command("FT._LIST"):
             await self._create(dimension)
         made.add(dimension)
+
+    def _begin(self, names: list[bytes]) -> None:
+        """Look at this embedder's before anybody asks: a large one takes longer than a request waits."""
+        ours = re.compile(rf"{re.escape(self._keys.prefix)}:{re.escape(self.ours)}(\d+)_{self.kind}")
+        for name in names:
+            if found := ours.fullmatch(name.decode("utf-8", "replace")):
+                self._begin_look(int(found[1]))
+
+    def _begin_look(self, dimension: int) -> _Look:
+        task = asyncio.create_task(self._look(dimension))
+        look = self._looks[dimension] = _Look(task, asyncio.get_running_loop().time() + SOON_S)
+        task.add_done_callback(lambda _: self._looks.pop(dimension))
+        return look
 
     async def _look(self, dimension: int) -> None:
         """Until it is known to be complete; ends with the first failure, and the next request begins anew."""
