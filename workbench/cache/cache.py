@@ -43,7 +43,7 @@ NEIGHBOURS = 4
 PENDING_AT_ONCE = 15
 """How many stored questions are embedded with the one that is asked: together they fill one batch."""
 
-MOST_PENDING = 256
+MOST_PENDING = 64
 """Among how many these are chosen where conversations in other words share a scope."""
 
 CHANGES_EVERY_S = 0.5
@@ -163,7 +163,7 @@ class SemanticCache:
         if by_meaning and self._embedder is not None and question.text is not None and not self._why_not(question):
             meant, vector = True, self._embedder.known(question.text)
         aligner = self._aligned(question) if meant else None
-        is_outer = aligner is not None and not aligner.is_crowded(question)
+        is_outer = aligner is not None and not aligner.leave_crowd(tenant, question)
         entry = Entry(
             digest=question.digest,
             payload=payload,
@@ -249,7 +249,7 @@ class SemanticCache:
             search = partial(self.store.nearest, tenant, scope, vector)
             wide = aligner if scope != question.scope else None
             neighbours += await (
-                wide.nearest(question, search, self._chooser(tenant).gate) if wide else search(k=NEIGHBOURS)
+                wide.nearest(tenant, question, search, self._chooser(tenant).gate) if wide else search(k=NEIGHBOURS)
             )
         mark("search")
         if self._permits and neighbours:

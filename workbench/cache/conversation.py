@@ -38,18 +38,18 @@ MOST_DIFFERING = 4
 CONSIDERED = 4
 """How many candidates are looked at with identical earlier turns, and how many with others."""
 
-SEARCHED = (32, 256)
+SEARCHED = (16, 64)
 """How many of the nearest are looked through, and how many where that may have missed identical earlier turns: the
 last words of many conversations are the same."""
 
-CROWD = 128
+CROWD = 32
 """Where more are near enough to be considered, a new conversation is kept under its strict scope."""
 
 MOST_REMEMBERED = 1_024
 """Of so many questions it is remembered that they were in a crowd, until their answer comes."""
 
-COMPARED = 2_000
-"""So many characters of two turns tell which candidates are the most promising: what is longer cannot be embedded."""
+COMPARED = 600
+"""So many characters of two turns tell which candidates are the most promising, while nobody else is served."""
 
 SAME_ANSWER = 0.90
 """The least cosine of two assistant turns that say the same. Not measured for this: it is the audit's for answers."""
@@ -80,7 +80,7 @@ class Aligner:
     def __init__(self, embedder: AsyncEmbedder, *, admission: Set[str]) -> None:
         self._embedder = embedder
         self._admission = admission
-        self._crowded: OrderedDict[str, None] = OrderedDict()
+        self._crowded: OrderedDict[tuple[str, str], bool] = OrderedDict()
 
     def takes(self, question: Question) -> bool:
         """Whether it is matched so: it has earlier turns, not too much of them, and none that may not rest on a disk.
@@ -96,7 +96,7 @@ class Aligner:
         """The entries, those first whose earlier turns differ least; otherwise in their order."""
         return sorted(entries, key=lambda entry: _unlike(question, entry))
 
-    async def nearest(self, question: Question, search: Search, gate: float) -> list[Neighbour]:
+    async def nearest(self, tenant: str, question: Question, search: Search, gate: float) -> list[Neighbour]:
         """What `search` finds: all of the identical conversations that count, and others."""
         found: list[Neighbour] = []
         for many in SEARCHED:
@@ -105,14 +105,14 @@ class Aligner:
             if identical >= CONSIDERED or len(found) < many or found[-1].similarity < gate:
                 break
         if len(found) > CROWD and found[CROWD].similarity >= gate:
-            self._crowded[question.digest] = None
+            self._crowded[tenant, question.digest] = True
             if len(self._crowded) > MOST_REMEMBERED:
                 self._crowded.popitem(last=False)
         return found
 
-    def is_crowded(self, question: Question) -> bool:
-        """Whether the last search found a crowd near it."""
-        return question.digest in self._crowded
+    def leave_crowd(self, tenant: str, question: Question) -> bool:
+        """Whether the last search found a crowd near it, which is forgotten."""
+        return self._crowded.pop((tenant, question.digest), False)
 
     async def choose(self, question: Question, candidates: Sequence[Candidate], chooser: Chooser) -> Choice | None:
         """The candidate that counts."""

@@ -34,7 +34,7 @@ from workbench.cache.store import Entry, Store
 from workbench.errors import ConfigurationError, ThinkerUnavailable
 from workbench.proxy import payload
 from workbench.proxy.asker import Asked, Asker
-from workbench.proxy.lines import Lines, Work, is_large
+from workbench.proxy.lines import MOST_WAITING, Lines, Work, is_large
 from workbench.proxy.telemetry import Telemetry
 from workbench.reply import Reply
 
@@ -185,7 +185,8 @@ class Auditor:
             case Serve() if miss.reason == "shadow":
                 self._soon(asked.tenant, self._observing(_kept(asked), seen, entry.payload, reply))
             case Refuse() as decision if is_gray(decision, is_scored=self._is_scored):
-                self._soon(asked.tenant, self._labelling(seen, entry.payload, reply))
+                work = self._labelling(seen, entry.payload, reply)
+                self._soon(asked.tenant, work, most_waiting=MOST_WAITING // 2)  # checks guard, labels only teach
 
     @property
     def waiting(self) -> int:
@@ -198,8 +199,8 @@ class Auditor:
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _soon(self, tenant: str, work: Work) -> None:
-        if not self._lines.add(tenant, work):
+    def _soon(self, tenant: str, work: Work, *, most_waiting: int = MOST_WAITING) -> None:
+        if not self._lines.add(tenant, work, most_waiting=most_waiting):
             self._telemetry.audited("dropped")
 
     def _checking(self, asked: Asked | None, check: Check, fresh: Answer | None = None) -> Work:

@@ -54,10 +54,10 @@ class Lines:
         """How much is not done yet."""
         return len(self._pending)
 
-    def add(self, tenant: str, work: Work) -> bool:
+    def add(self, tenant: str, work: Work, *, most_waiting: int = MOST_WAITING) -> bool:
         """Do it when the tenant's earlier work is done; False when too much waits already."""
         line = self._lines.setdefault(tenant, Line())
-        if line.waiting >= MOST_WAITING:
+        if line.waiting >= most_waiting:
             return False
         line.waiting += 1
         task = self._tasks.create_task(_in_turn(line, work))

@@ -17,7 +17,7 @@ from workbench.backend.backend import Model
 from workbench.backend.pool import Pool
 from workbench.cache.judges import first_word, without_tags
 from workbench.cache.question import Question
-from workbench.errors import WorkbenchError
+from workbench.errors import NotFound, WorkbenchError
 from workbench.proxy.asker import collected, one_prompt
 from workbench.proxy.telemetry import Telemetry
 
@@ -76,6 +76,7 @@ class ThinkerVoucher:
         self._asking: set[Pair] = set()
         self._late = 0
         self._rests_until_s = -math.inf
+        self._told = False
 
     async def vouches(self, question: Question, candidate: str) -> bool:
         """Whether a Thinker says yes within the time-out; a doubt, a fault or too much to do is a no."""
@@ -118,7 +119,7 @@ class ThinkerVoucher:
         except TimeoutError:
             return "late"
         except WorkbenchError as error:
-            log.debug("vouching.failed error=%r", str(error))
+            self._tell(error)
             return "failed"
         except Exception:  # no request may fail for it
             log.exception("vouching.failed")
@@ -127,6 +128,14 @@ class ThinkerVoucher:
         while len(self._memo) > self._memo_entries:
             self._memo.popitem(last=False)
         return "yes" if says else "no"
+
+    def _tell(self, error: WorkbenchError) -> None:
+        """Once, where only an operator can help."""
+        if isinstance(error, NotFound) and not self._told:
+            self._told = True
+            log.warning("vouching.no_model error=%r remedy='set WORKBENCH_GRAY_VERIFIER_MODEL'", str(error))
+        else:
+            log.debug("vouching.failed error=%r", str(error))
 
     async def _ask(self, pair: Pair, model: Model) -> bool:
         first, second, _ = pair
