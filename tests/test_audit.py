@@ -483,6 +483,24 @@ def test_who_began_in_shadow_mode_or_was_closed_proves_the_adopted_cut_first(
     with_memory(story)
 
 
+@pytest.mark.parametrize("reopened", [False, True], ids=["closed", "reopened in shadow mode"])
+def test_tenant_that_has_yet_to_prove_itself_opens_by_no_further_adoption(reopened: bool) -> None:
+    async def story(store: MemoryStore) -> None:
+        it, other = audit(store), audit(store)
+        await it.look("t")
+        for number in range(12):
+            await it.report("t", scope=str(number), entry_id=str(number), question_digest="y")
+        assert it.standing("t").mode == "closed"
+        await other.look("t")  # and it looks no more, so that both are told without knowing of one another
+        if reopened:
+            await it.reopen("t", "shadow")
+        for each, cut in ((it, 0.7), (other, 0.7), (it, 0.8), (it, None)):
+            await each.adopt("t", cut)
+            assert each.standing("t").mode == "shadow"
+
+    with_memory(story)
+
+
 # ── shared and kept ─────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -217,7 +217,7 @@ class Audit:
     async def adopt(self, tenant: str, cut: float | None) -> None:
         """A person has this cut decide, or the policy's own again: a new epoch, in which the tenant starts anew.
 
-        A closed tenant starts in shadow mode; closed scopes stay closed. Raises `StoreError`.
+        A tenant that is not open starts in shadow mode; closed scopes stay closed. Raises `StoreError`.
         """
         log.warning("audit.cut tenant=%s from=%s to=%s", tenant, self.cut(tenant), cut)
         self._note(tenant, Adopted(cut, self._start(tenant)))

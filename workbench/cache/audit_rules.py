@@ -87,8 +87,8 @@ def apply(state: AuditState, epoch: str, observation: Observation, *, rules: Rul
             now.skipped += skipped
         case Reopened(mode):
             state.epochs[epoch] = now = Epoch(mode=mode, spent=now.spent, labels=now.labels, cut=now.cut)
-        case Adopted(cut, start):  # its labels were of another gray zone; a closed tenant proves itself first
-            mode = "shadow" if now.mode == "closed" else start
+        case Adopted(cut, start):  # its labels were of another gray zone; who is not open proves itself first
+            mode = start if now.mode == "open" else "shadow"
             why = "cut-adopted" if cut is not None else "cut-dropped"
             state.epochs[epoch] = now = Epoch(mode=mode, reason=why, spent=now.spent, scopes=now.scopes, cut=cut)
     _decide(state, epoch, rules)
