@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -83,8 +83,8 @@ def audit(
     )
 
 
-def match(number: int = 0, *, scope: str = "s", stored: str = "right", tenant: str = "t") -> Match:
-    return Match(tenant, scope, f"entry{number}", f"digest{number}", f"question {number}", stored, 0.9)
+def match(number: int = 0, *, scope: str = "s", stored: str = "right", tenant: str = "t", era: int = 0) -> Match:
+    return Match(tenant, scope, f"entry{number}", f"digest{number}", f"question {number}", stored, 0.9, era)
 
 
 def permission(it: Audit, hit: Match) -> Permission:
@@ -383,7 +383,7 @@ def test_shadow_mode_opens_by_itself_on_a_clean_stream_and_not_on_a_dirty_one() 
             if permission(it, match()) == "serve":
                 return number
             if number % 3:
-                it.missed("t")
+                it.missed("t", era=it.era("t"))
                 continue
             hit = match(number, scope=str(number), stored="right" if number % every else "bad")
             assert permission(it, hit) == "shadow"
@@ -402,7 +402,7 @@ def test_an_opened_tenant_begins_with_fifty_checks_and_keeps_its_labels() -> Non
         await it.look("t")
         await it.check(Check(match(), "shadow"), Thinker("right"), fresh=Answer("right", 10))
         for _ in range(600):
-            it.missed("t")
+            it.missed("t", era=it.era("t"))
         standing = it.standing("t")
         assert (standing.mode, standing.reason, standing.labels) == ("open", "bound-held", 1)
         assert standing.lookups < 600
@@ -450,7 +450,7 @@ def test_adopted_cut_begins_an_epoch_and_stays_until_it_is_dropped_or_the_policy
         await it.reopen("t", "shadow")
         assert it.cut("t") == 0.7
         for _ in range(2_000):
-            it.missed("t")
+            it.missed("t", era=it.era("t"))
         assert (it.standing("t").mode, it.standing("t").reason, it.cut("t")) == ("open", "bound-held", 0.7)
         await it.flush()
         await asyncio.sleep(READ_EVERY_S)  # it is the passing of time that makes the other look again
@@ -475,7 +475,7 @@ def test_who_began_in_shadow_mode_or_was_closed_proves_the_adopted_cut_first(
         for number in range(12 if closed else 0):
             await it.report("t", scope=str(number), entry_id=str(number), question_digest="y")
         for _ in range(0 if closed else 2_000):
-            it.missed("t")
+            it.missed("t", era=it.era("t"))
         assert it.standing("t").mode == ("closed" if closed else "open")
         await it.adopt("t", 0.7)
         assert it.standing("t").mode == mode
@@ -497,6 +497,70 @@ def test_tenant_that_has_yet_to_prove_itself_opens_by_no_further_adoption(reopen
         for each, cut in ((it, 0.7), (other, 0.7), (it, 0.8), (it, None)):
             await each.adopt("t", cut)
             assert each.standing("t").mode == "shadow"
+
+    with_memory(story)
+
+
+Anew = Callable[[Audit], Awaitable[None]]
+
+
+@pytest.mark.parametrize("anew", [lambda it: it.adopt("t", 0.7), lambda it: it.reopen("t", "open")])
+def test_check_of_a_hit_that_an_earlier_era_decided_blocks_it_and_counts_nothing(anew: Anew) -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store)
+        await it.look("t")
+        checks = [it.served(match(number, scope=str(number), stored="bad")) for number in range(10)]
+        await anew(it)
+        for check in checks:
+            assert check
+            assert isinstance(await it.check(check, Thinker("right")), Wrong)
+        assert isinstance(await it.label(match(20), Answer("right", 10)), Alias)
+        standing = it.standing("t")
+        assert (standing.mode, standing.evidence) == ("open", 0)
+        assert (standing.audited, standing.wrong, standing.labels) == (0, 0, 0)
+        assert (standing.blocked, standing.closed_scopes) == (10, 0)
+        assert permission(it, match(3, scope="3")) == "seen-wrong"
+        for number in range(10, 20):
+            await serve(it, match(number, scope=str(number), stored="bad", era=it.era("t")))
+        assert it.standing("t").mode == "closed"
+
+    with_memory(story)
+
+
+def test_what_shadow_mode_observed_under_another_cut_proves_nothing_for_this_one() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store, start="shadow")
+        await it.look("t")
+        checks = [it.withheld(match(number)) for number in range(64)]
+        await it.adopt("t", 0.7)
+        for check in checks:
+            assert check
+            await it.check(check, Thinker("right"), fresh=Answer("right", 10))
+        for _ in range(2_000):
+            it.missed("t", era=0)
+        standing = it.standing("t")
+        assert (standing.mode, standing.lookups, standing.audited) == ("shadow", 0, 0)
+
+    with_memory(story)
+
+
+def test_what_another_process_counted_before_it_heard_of_the_new_era_is_not_counted_in_it() -> None:
+    async def story(store: MemoryStore) -> None:
+        it, other = audit(store), audit(store)
+        for each in (it, other):
+            await each.look("t")
+        checks = [other.served(match(number, scope=str(number), stored="bad")) for number in range(3)]
+        await it.adopt("t", 0.7)
+        for check in checks:
+            assert check
+            await other.check(check, Thinker("right"))
+        for each in (other, it):
+            each.served(match(9, era=each.era("t")))
+            await each.flush()
+        last = audit(store)
+        await last.look("t")
+        standing = last.standing("t")
+        assert (standing.cut, standing.hits, standing.audited, standing.blocked) == (0.7, 2, 0, 3)
 
     with_memory(story)
 
@@ -600,7 +664,7 @@ def test_an_unreadable_state_begins_anew_in_shadow_mode() -> None:
         it = audit(store)
         await it.look("t")
         assert permission(it, match()) == "shadow"
-        it.missed("t")
+        it.missed("t", era=it.era("t"))
         await it.flush()
         held = await store.state("t", NAME)
         assert held
@@ -613,9 +677,9 @@ def test_the_state_stays_small_however_much_is_seen() -> None:
     state = AuditState()
     audit_rules.add_epoch(state, "p", start="open")
     for number in range(MOST_BLOCKED + 10):
-        seen = Checked("targeted", "wrong", f"scope {number}", f"entry{number:011} digest{number:010}")
+        seen = Checked("targeted", "wrong", f"scope {number}", f"entry{number:011} digest{number:010}", era=0)
         audit_rules.apply(state, "p", seen, rules=Rules())
-        audit_rules.apply(state, "p", Labelled(0.123456789, same=True, weight=1.0), rules=Rules())
+        audit_rules.apply(state, "p", Labelled(0.123456789, same=True, weight=1.0, era=0), rules=Rules())
     assert len(state.blocked) == MOST_BLOCKED
     assert f"entry{5:011} digest{5:010}" not in state.blocked  # the oldest
     assert len(state.epochs["p"].scopes) == MOST_SCOPES
@@ -629,7 +693,7 @@ def test_a_tenant_closes_when_there_is_no_room_for_more_closed_scopes() -> None:
     state = AuditState()
     audit_rules.add_epoch(state, "p", start="open")
     for number in range(2 * (MOST_SCOPES + 1)):
-        seen = Checked("targeted", "wrong", f"scope {number // 2}", f"pair {number}")
+        seen = Checked("targeted", "wrong", f"scope {number // 2}", f"pair {number}", era=0)
         audit_rules.apply(state, "p", seen, rules=TRUSTED)
     assert (state.epochs["p"].mode, state.epochs["p"].reason) == ("closed", "scopes")
 
@@ -639,7 +703,7 @@ def test_the_budget_among_hits_follows_the_counted_lookups_up_to_a_ceiling() -> 
     audit_rules.add_epoch(state, "p", start="open")
     budgets = []
     for lookups, hits in ((100, 100), (100, 0), (800, 0)):
-        audit_rules.apply(state, "p", Seen(lookups, hits), rules=Rules())
+        audit_rules.apply(state, "p", Seen(lookups, hits, era=0), rules=Rules())
         budgets.append(audit_rules.budget_among_hits(state.epochs["p"], rules=Rules()))
     assert budgets == pytest.approx([0.01, 0.02, 0.05])
 

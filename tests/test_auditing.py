@@ -270,7 +270,7 @@ def label(served: Served, score: float) -> None:
 
     async def run() -> None:
         for number in range(10):
-            seen = Match("default", "s", f"e{number}", f"q{number}", "?", RIGHT, score)
+            seen = Match("default", "s", f"e{number}", f"q{number}", "?", RIGHT, score, era=0)
             assert isinstance(await audit.label(seen, Answer(RIGHT, 1)), Alias)
 
     asyncio.run_coroutine_threadsafe(run(), served.loop).result(timeout=30)
@@ -308,6 +308,7 @@ def test_adopted_cut_decides_on_all_proxies_after_a_restart_and_not_under_anothe
             assert adopt(served, cut="policy").json()["cut"] is None
             told = post(served.address, body(PARAPHRASE), x_cache_control="only-if-cached")
             assert outcome(told) == ("miss", "below-cut")
+            assert (served.standing["lookups"], served.standing["hits"]) == (1, 0)
 
 
 def adopt(served: Served, **fields: str) -> Any:
@@ -465,6 +466,18 @@ def test_judge_that_fails_ends_nothing(error: Exception) -> None:
         assert parts.audits.of("t").standing("t").audited == 0
 
     with_parts(story, error=error)
+
+
+def test_hit_is_checked_for_the_era_that_decided_it() -> None:
+    async def story(parts: Parts) -> None:
+        audit = parts.audits.of("t")
+        parts.hit()
+        await audit.reopen("t", "open")
+        await parts.auditor.drained()
+        assert parts.judge.asked > 0
+        assert (audit.standing("t").hits, audit.standing("t").audited) == (0, 0)
+
+    with_parts(story)
 
 
 def test_question_that_comes_again_at_once_makes_its_hit_suspect() -> None:

@@ -92,6 +92,9 @@ class Noting:
     def cut(self, tenant: str) -> None:
         return None
 
+    def era(self, tenant: str) -> int:
+        return 0
+
     def may_serve(self, tenant: str, *, scope: str, entry_id: str, question_digest: str) -> Permission:
         self.scopes.append(scope)
         return "serve"

@@ -142,15 +142,19 @@ class Audit:
         """What a person adopted for this tenant under this policy; None where the policy's own cut decides."""
         return self._of(tenant).view.epochs[self._epoch].cut
 
-    def missed(self, tenant: str) -> None:
-        """A lookup reached the semantic decision, and nothing would have been served."""
-        self._note(tenant, Seen(1, 0))
+    def era(self, tenant: str) -> int:
+        """In which era of its epoch this tenant is: what is decided now tells only of this one."""
+        return self._of(tenant).view.epochs[self._epoch].era
+
+    def missed(self, tenant: str, *, era: int) -> None:
+        """A lookup reached the semantic decision in this era, and nothing would have been served."""
+        self._note(tenant, Seen(1, 0, era))
 
     def served(self, match: Match) -> Check | None:
         """A hit was served; the check to make, if this one is sampled."""
         epoch = self._of(match.tenant).view.epochs[self._epoch]
         audited = share(epoch, rules=self._rules)
-        self._note(match.tenant, Seen(1, 1))
+        self._note(match.tenant, Seen(1, 1, match.era))
         if self._judge is None or self._draw() >= audited:
             return None
         return Check(match, "sampled", 1 / audited)
@@ -180,11 +184,11 @@ class Audit:
         except (WorkbenchError, TimeoutError) as error:
             self._note(match.tenant, comparison.paid(skipped=True))
             if check.kind == "shadow":  # only where answers differ is more to ask: skipped, they would all look right
-                self._note(match.tenant, Checked("shadow", "unsure", match.scope, _pair(match)))
+                self._note(match.tenant, Checked("shadow", "unsure", match.scope, _pair(match), match.era))
             return Skipped(repr(error))
-        self._note(match.tenant, Checked(check.kind, says, match.scope, _pair(match)))
+        self._note(match.tenant, Checked(check.kind, says, match.scope, _pair(match), match.era))
         if says != "unsure":
-            self._note(match.tenant, Labelled(match.score, says == "right", check.weight))
+            self._note(match.tenant, Labelled(match.score, says == "right", check.weight, match.era))
         await self._write(match.tenant)  # others must know before a control takes its time
         await self._control(match.tenant, comparison, first, self._judge)
         self._note(match.tenant, comparison.paid())
@@ -201,7 +205,7 @@ class Audit:
         self._note(match.tenant, Paid(0, 1, verdict.tokens))
         if verdict.says == "unsure":
             return Unsure()
-        self._note(match.tenant, Labelled(match.score, verdict.says == "same", 1.0))
+        self._note(match.tenant, Labelled(match.score, verdict.says == "same", 1.0, match.era))
         return self._outcome(match, "right" if verdict.says == "same" else "wrong")
 
     async def report(self, tenant: str, *, scope: str, entry_id: str, question_digest: str) -> None:

@@ -11,7 +11,10 @@ from workbench.cache.judges import Answer, Judge
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A question and the entry that answers it by meaning, or would. `score` is what the policy's cut applies to."""
+    """A question and the entry that answers it by meaning, or would. `score` is what the policy's cut applies to.
+
+    `era` is that of its tenant's epoch in which this was decided, which may be over when the check is made.
+    """
 
     tenant: str
     scope: str
@@ -20,6 +23,7 @@ class Match:
     question: str
     stored: str
     score: float
+    era: int
 
 
 Ask = Callable[[], Awaitable[Answer]]

@@ -61,6 +61,9 @@ def apply(state: AuditState, epoch: str, observation: Observation, *, rules: Rul
     """Change the state by one observation; `epoch` must be in it."""
     now = state.epochs[epoch]
     match observation:
+        case Seen(era=era) | Checked(era=era) | Labelled(era=era) if era != now.era:
+            if isinstance(observation, Checked) and observation.says == "wrong":
+                _block(state, observation.pair)  # under any cut
         case Seen(lookups, hits):
             now.lookups += lookups
             now.hits += hits
@@ -86,11 +89,13 @@ def apply(state: AuditState, epoch: str, observation: Observation, *, rules: Rul
             )
             now.skipped += skipped
         case Reopened(mode):
-            state.epochs[epoch] = now = Epoch(mode=mode, spent=now.spent, labels=now.labels, cut=now.cut)
+            state.epochs[epoch] = Epoch(mode=mode, spent=now.spent, labels=now.labels, cut=now.cut, era=now.era + 1)
         case Adopted(cut, start):  # its labels were of another gray zone; who is not open proves itself first
             mode = start if now.mode == "open" else "shadow"
             why = "cut-adopted" if cut is not None else "cut-dropped"
-            state.epochs[epoch] = now = Epoch(mode=mode, reason=why, spent=now.spent, scopes=now.scopes, cut=cut)
+            state.epochs[epoch] = Epoch(
+                mode=mode, reason=why, spent=now.spent, scopes=now.scopes, cut=cut, era=now.era + 1
+            )
     _decide(state, epoch, rules)
 
 
@@ -160,8 +165,12 @@ def _check(state: AuditState, now: Epoch, check: Checked, rules: Rules) -> None:
 
 
 def _wrong(state: AuditState, now: Epoch, pair: str) -> None:
-    _keep(state.blocked, pair, "", MOST_BLOCKED)
+    _block(state, pair)
     now.vigilance = FULL_HITS
+
+
+def _block(state: AuditState, pair: str) -> None:
+    _keep(state.blocked, pair, "", MOST_BLOCKED)
 
 
 def _count(now: Epoch, name: str, *, wrong: bool) -> None:
@@ -198,6 +207,7 @@ def _decide(state: AuditState, epoch: str, rules: Rules) -> None:
                 labels=now.labels,
                 scopes=now.scopes,
                 cut=now.cut,
+                era=now.era,
             )
 
 

@@ -68,6 +68,8 @@ class Epoch(BaseModel):
     spent: Spent = Spent()
     cut: float | None = None
     """What a person adopted instead of the policy's own, in the unit of `Label.score`."""
+    era: int = 0
+    """How often a person started it anew. What was decided in an earlier era counts for nothing in this one."""
 
 
 class AuditState(BaseModel):
@@ -103,6 +105,7 @@ class Seen:
 
     lookups: int
     hits: int
+    era: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,7 @@ class Checked:
     says: Says
     scope: str
     pair: str
+    era: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,7 @@ class Labelled:
     score: float
     same: bool
     weight: float
+    era: int
 
 
 @dataclass(frozen=True, slots=True)

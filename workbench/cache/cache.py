@@ -52,24 +52,30 @@ CHANGES_EVERY_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A stored reply that answers the question; `decision` says why, for a semantic hit."""
+    """A stored reply that answers the question.
+
+    A semantic hit's `decision` says why, and `era` in which of the audit's eras that was.
+    """
 
     entry: Entry
     tier: Literal["exact", "semantic"]
     similarity: float = 1.0
     decision: Serve | None = None
+    era: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Miss:
     """Nothing stored may answer it. `reason` names why not by meaning.
 
-    `candidate` is the nearest entry that was refused, if there was one, and `decision` why.
+    `candidate` is the nearest entry that was refused, if there was one, `decision` why, and `era` the
+    audit's in which that was.
     """
 
     reason: str
     candidate: Neighbour | None = None
     decision: Serve | Refuse | None = None
+    era: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,13 +261,13 @@ class SemanticCache:
         if self._permits and neighbours:
             await self._permits.look(tenant)
         candidates = [Candidate(each, self._permission(tenant, question, each, semantic)) for each in neighbours]
-        chooser = self._chooser(tenant)
+        chooser, era = self._chooser(tenant), self._permits.era(tenant) if self._permits else 0
         if aligner:
             choice = await aligner.choose(question, candidates, chooser)
         else:
             choice = await chooser.choose(question.text, candidates)
         mark("decide")
-        return _served(choice)
+        return _served(choice, era)
 
     def _aligned(self, question: Question) -> Aligner | None:
         """What matches this question turn by turn; None where its earlier turns must be identical, or it has none."""
@@ -301,7 +307,7 @@ class SemanticCache:
         if not is_vouched:
             return missed
         permission = self._permission(tenant, question, neighbour, semantic)
-        return _served(Choice(Candidate(neighbour, permission), vouched(decision)))
+        return _served(Choice(Candidate(neighbour, permission), vouched(decision)), missed.era)
 
     async def explain(self, tenant: str, question: str, candidate: str, similarity: float) -> Serve | Refuse:
         """What would be decided of these two; raises `StoreError`."""
@@ -364,14 +370,14 @@ def _logged(event: str) -> Iterator[None]:
         log.warning("%s error=%r", event, error)
 
 
-def _served(choice: Choice | None) -> Hit | Miss:
+def _served(choice: Choice | None, era: int) -> Hit | Miss:
     if choice is None:
         return Miss("no-candidate")
     neighbour, permission = choice.candidate.neighbour, choice.candidate.permission
     match choice.decision:
         case Serve() as decision if permission == "serve":
-            return Hit(neighbour.entry, "semantic", neighbour.similarity, decision)
+            return Hit(neighbour.entry, "semantic", neighbour.similarity, decision, era)
         case Refuse(reason=reason) as decision:
-            return Miss(reason, neighbour, decision)
+            return Miss(reason, neighbour, decision, era)
         case decision:
-            return Miss(permission, neighbour, decision)
+            return Miss(permission, neighbour, decision, era)

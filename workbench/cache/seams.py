@@ -46,5 +46,8 @@ class Permits(Protocol):
     def cut(self, tenant: str) -> float | None:
         """The least score for this tenant, where that is not the policy's own cut; waits for nothing."""
 
+    def era(self, tenant: str) -> int:
+        """The number of the era that this is decided in, for the audit; waits for nothing."""
+
     def may_serve(self, tenant: str, *, scope: str, entry_id: str, question_digest: str) -> Permission:
         """Whether this entry may answer this question by meaning; waits for nothing."""

@@ -64,8 +64,9 @@ class SharedState:
     def note(self, observation: Observation) -> None:
         """Take it into account here at once, and in the store with the next `write`."""
         last = self._waiting[-1] if self._waiting else None
-        if isinstance(observation, Seen) and isinstance(last, Seen):
-            self._waiting[-1] = Seen(last.lookups + observation.lookups, last.hits + observation.hits)
+        if isinstance(observation, Seen) and isinstance(last, Seen) and observation.era == last.era:
+            lookups, hits = last.lookups + observation.lookups, last.hits + observation.hits
+            self._waiting[-1] = Seen(lookups, hits, observation.era)
         else:
             self._waiting.append(observation)
         apply(self.view, self._epoch, observation, rules=self._rules())

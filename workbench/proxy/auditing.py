@@ -99,6 +99,10 @@ class Audits:
         """See `Audit.cut`."""
         return self.of(tenant).cut(tenant)
 
+    def era(self, tenant: str) -> int:
+        """See `Audit.era`."""
+        return self.of(tenant).era(tenant)
+
     def is_in_shadow(self, tenant: str) -> bool:
         """Whether nothing is served to this tenant by meaning until the bound holds."""
         return self.may_serve(tenant, scope="", entry_id="", question_digest="") == "shadow"
@@ -150,7 +154,7 @@ class Auditor:
     def served(self, asked: Asked, hit: Hit, reply: Reply) -> None:
         """A hit by meaning is on its way to the client."""
         audit = self.audits.of(asked.tenant)
-        match = replace(self._match(asked, hit.entry, hit.decision), stored=_answer(reply).text)
+        match = replace(self._match(asked, hit.entry, hit), stored=_answer(reply).text)
         if check := audit.served(match):
             self._soon(asked.tenant, self._checking(_kept(asked), check))
         else:
@@ -158,16 +162,16 @@ class Auditor:
             if len(self._remembered) > MOST_REMEMBERED:
                 self._remembered.popitem(last=False)
 
-    def missed(self, tenant: str) -> None:
-        """A lookup reached the semantic decision, and nothing would have been served."""
+    def missed(self, tenant: str, *, era: int) -> None:
+        """A lookup reached the semantic decision in this era, and nothing would have been served."""
 
         async def note() -> None:
-            self.audits.of(tenant).missed(tenant)
+            self.audits.of(tenant).missed(tenant, era=era)
 
         if self.audits.is_in_shadow(tenant):
             self._soon(tenant, note)
         else:
-            self.audits.of(tenant).missed(tenant)
+            self.audits.of(tenant).missed(tenant, era=era)
 
     def asked_again(self, tenant: str, question: Question) -> None:
         """A question comes in: if it repeats one that was served a moment ago, that hit is suspect."""
@@ -180,7 +184,7 @@ class Auditor:
         if miss.candidate is None:
             return
         entry = miss.candidate.entry
-        seen = self._match(asked, entry, miss.decision)
+        seen = self._match(asked, entry, miss)
         match miss.decision:
             case Serve() if miss.reason == "shadow":
                 self._soon(asked.tenant, self._observing(_kept(asked), seen, entry.payload, reply))
@@ -235,12 +239,13 @@ class Auditor:
 
         return work
 
-    def _match(self, asked: Asked, entry: Entry, decision: Serve | Refuse | None) -> Match:
+    def _match(self, asked: Asked, entry: Entry, found: Hit | Miss) -> Match:
         """Without the stored text, which is read in its turn; where the policy has no score, its cut is of cosines."""
-        question, score = asked.question, decision.similarity if decision else 1.0
+        question, decision = asked.question, found.decision
+        score = decision.similarity if decision else 1.0
         if self._is_scored and decision and decision.score is not None:
             score = decision.score
-        return Match(asked.tenant, entry.scope, entry.id, question.digest, question.text or "", "", score)
+        return Match(asked.tenant, entry.scope, entry.id, question.digest, question.text or "", "", score, found.era)
 
 
 def next_cut(audits: Audits, tenant: str) -> CutShift | None:

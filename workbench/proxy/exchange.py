@@ -142,8 +142,8 @@ class Exchanger:
             case Hit(tier="semantic") if reply:
                 exchange.scope, exchange.question_digest = found.entry.scope, asked.question.digest
                 self._auditor.served(asked, found, reply)
-            case Miss(reason=reason, decision=Serve() | Refuse()) if reason != "shadow":
-                self._auditor.missed(asked.tenant)
+            case Miss(reason=reason, decision=Serve() | Refuse(), era=era) if reason != "shadow":
+                self._auditor.missed(asked.tenant, era=era)
 
     async def _look_up(self, incoming: Incoming, asked: Question, exchange: Exchange) -> Hit | Miss | Bypass:
         match incoming.control:
