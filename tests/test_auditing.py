@@ -386,6 +386,8 @@ def test_store_that_loses_the_audits_state_fails_no_request(tmp_path: Path) -> N
         database.close()
         assert outcome(post(served.address, body(PARAPHRASE))) == ("bypass", "cache-fault")
         assert outcome(post(served.address, body(QUESTION)))[0] == "exact"
+        told = post(served.address, {"a": QUESTION, "b": PARAPHRASE}, path="/api/explain")
+        assert (told.status_code, told.json()["served"]) == (200, True)
         served.drain()
 
 

@@ -310,9 +310,10 @@ class SemanticCache:
         return _served(Choice(Candidate(neighbour, permission), vouched(decision)), missed.era)
 
     async def explain(self, tenant: str, question: str, candidate: str, similarity: float) -> Serve | Refuse:
-        """What would be decided of these two; raises `StoreError`."""
+        """What would be decided of these two; where the store fails, by the cut that was last heard of."""
         if self._permits:
-            await self._permits.look(tenant)
+            with _logged("cache.permits_not_read"):
+                await self._permits.look(tenant)
         return await self._chooser(tenant).decide(question, candidate, similarity)
 
     async def _pending(
