@@ -504,6 +504,52 @@ def test_tenant_that_has_yet_to_prove_itself_opens_by_no_further_adoption(reopen
 Anew = Callable[[Audit], Awaitable[None]]
 
 
+async def closed(it: Audit) -> None:
+    for number in range(12):
+        await it.report("t", scope=str(number), entry_id=str(number), question_digest="y")
+
+
+async def closed_and_in_shadow(it: Audit) -> None:
+    await closed(it)
+    await it.reopen("t", "shadow")
+
+
+@pytest.mark.parametrize("start", ["open", "shadow"])
+@pytest.mark.parametrize(
+    ("before", "modes"),
+    [
+        (closed, {"open": "closed", "shadow": "closed"}),
+        (closed_and_in_shadow, {"open": "shadow", "shadow": None}),
+        (lambda it: it.adopt("t", 0.9), {"open": "open", "shadow": "shadow"}),
+        (lambda it: it.reopen("t", "open"), {"open": None, "shadow": None}),
+    ],
+    ids=["closed", "closed, then in shadow", "with a cut", "nothing to drop"],
+)
+def test_setting_beside_the_policy_opens_no_tenant_and_says_what_it_drops(
+    before: Anew, modes: dict[str, str | None], start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store, epoch=f"p1 {start}", start=start)
+        await it.look("t")
+        await it.reopen("t", "open")
+        await before(it)
+        later = audit(store, epoch=f"p1+aligned {start}", start=start)
+        await later.look("t")
+        later.missed("t", era=later.era("t"))
+        await later.flush()
+        told = [line for line in caplog.messages if line.startswith("audit.settings_changed")]
+        mode, cut = modes[start], 0.9 if it.cut("t") else None
+        assert told == ([f"audit.settings_changed tenant=t to=shadow from={[mode]} cuts={[cut]}"] if mode else [])
+        standing = later.standing("t")
+        assert (standing.mode, standing.cut) == ("shadow" if mode else start, None)
+        assert standing.reason == ("settings-changed" if mode else "")
+        back = audit(store, epoch=f"p1 {start}", start=start)
+        await back.look("t")
+        assert back.standing("t") == it.standing("t")
+
+    with_memory(story)
+
+
 @pytest.mark.parametrize("anew", [lambda it: it.adopt("t", 0.7), lambda it: it.reopen("t", "open")])
 def test_check_of_a_hit_that_an_earlier_era_decided_blocks_it_and_counts_nothing(anew: Anew) -> None:
     async def story(store: MemoryStore) -> None:

@@ -276,7 +276,9 @@ def label(served: Served, score: float) -> None:
     asyncio.run_coroutine_threadsafe(run(), served.loop).result(timeout=30)
 
 
-def test_adopted_cut_decides_on_all_proxies_after_a_restart_and_not_under_another_policy(tmp_path: Path) -> None:
+def test_adopted_cut_decides_on_all_proxies_after_a_restart_and_not_under_another_policy(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     old, new = strict(tmp_path, date="2026-01-01"), strict(tmp_path, date="2026-02-02")
     with running(StandInOllama(text(RIGHT))) as url:
         with serving(tmp_path, url, policy=old) as one, serving(tmp_path, url, policy=old) as other:
@@ -299,6 +301,12 @@ def test_adopted_cut_decides_on_all_proxies_after_a_restart_and_not_under_anothe
             while time.monotonic() < deadline:  # what the other says within the second is its own affair
                 told = post(other.address, body(PARAPHRASE), x_cache_control="only-if-cached")
             assert outcome(told)[0] == "semantic"
+        for beside in ({"conversations": "aligned"}, {"gray_verifier": "thinker"}):
+            caplog.clear()
+            with serving(tmp_path, url, policy=old, **beside) as served:
+                found = served.standing
+            assert (found["mode"], found["reason"], found["cut"]) == ("shadow", "settings-changed", None)
+            assert "audit.settings_changed tenant=default" in caplog.text
         with serving(tmp_path, url, policy=new) as served:
             told = post(served.address, body(PARAPHRASE), x_cache_control="only-if-cached")
             assert outcome(told) == ("miss", "below-cut")

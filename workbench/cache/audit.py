@@ -92,6 +92,7 @@ class Standing:
 class Audit:
     """One for all tenants of a process; `epoch` names the policy and the embedder that decide.
 
+    As ``policy[+settings] start`` it also tells which epochs are of the same policy, see `audit_rules.add_epoch`.
     Without a judge nothing is sampled, and only persons' reports count. `draw` gives numbers in [0, 1).
     """
 

@@ -99,10 +99,28 @@ def apply(state: AuditState, epoch: str, observation: Observation, *, rules: Rul
     _decide(state, epoch, rules)
 
 
-def add_epoch(state: AuditState, epoch: str, *, start: Start) -> None:
-    """Begin it if it is new; of the older ones only the latest stay."""
-    if epoch not in state.epochs:
-        _keep(state.epochs, epoch, Epoch(mode=start), MOST_EPOCHS)
+def add_epoch(state: AuditState, epoch: str, *, start: Start) -> list[Epoch]:
+    """Begin it if it is new; of the older ones only the latest stay.
+
+    No setting opens a tenant that was closed: it begins in shadow mode if an epoch of the same policy beside other
+    settings is closed, has yet to prove itself again, or has a cut adopted. These are returned: they count no more.
+    """
+    if epoch in state.epochs:
+        return []
+    dropped = [
+        held
+        for name, held in state.epochs.items()
+        if _policy_of(name) == _policy_of(epoch) and (held.mode not in ("open", start) or held.cut is not None)
+    ]
+    begun = Epoch(mode="shadow", reason="settings-changed") if dropped else Epoch(mode=start)
+    _keep(state.epochs, epoch, begun, MOST_EPOCHS)
+    return dropped
+
+
+def _policy_of(epoch: str) -> tuple[str, str]:
+    """Its policy and its start, of ``policy[+settings] start``."""
+    decides, _, start = epoch.partition(" ")
+    return decides.partition("+")[0], start
 
 
 def share(epoch: Epoch, *, rules: Rules) -> float:

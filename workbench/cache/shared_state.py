@@ -52,6 +52,7 @@ class SharedState:
         self._read_s: float | None = None
         self._version: int | None = None
         self._batches = 0
+        self._is_told = False
         self._sent: list[Observation] = []
         self._waiting: list[Observation] = []
         self.view = self._with_epoch(AuditState())
@@ -114,7 +115,11 @@ class SharedState:
             return state
 
     def _with_epoch(self, state: AuditState) -> AuditState:
-        add_epoch(state, self._epoch, start=self._start)
+        dropped = add_epoch(state, self._epoch, start=self._start)
+        if dropped and not self._is_told:
+            self._is_told = True  # once: each read finds it anew until something is written
+            modes, cuts = [held.mode for held in dropped], [held.cut for held in dropped]
+            log.warning("audit.settings_changed tenant=%s to=shadow from=%s cuts=%s", self._tenant, modes, cuts)
         return state
 
     def _take(self, state: AuditState) -> bool:

@@ -205,14 +205,18 @@ async def _judge(
 
 def _audits(settings: Settings, store: Store, policy: Policy, judge: Judge | None) -> Audits:
     """The audit; its epoch is named after all that decides: the policy, and what it decides with."""
-    decides = policy.model_dump_json()
+    beside = ""
     if settings.gray_verifier == "thinker":
-        decides += f" and in doubt a Thinker {settings.gray_verifier_model}"
+        beside += f" and in doubt a Thinker {settings.gray_verifier_model}"
     if settings.conversations == "aligned":
-        decides += " and conversations turn by turn"
-    epoch = hashlib.sha256(decides.encode()).hexdigest()[:16]
+        beside += " and conversations turn by turn"
+    epoch = _digest(policy.model_dump_json()) + (f"+{_digest(beside)}" if beside else "")
     rules = Rules(alpha=policy.alpha) if policy.alpha else Rules()
     return Audits(store, epoch=epoch, rules=rules, judge=judge, mode=settings.semantic_of)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _voucher(settings: Settings, pool: Pool, telemetry: Telemetry) -> ThinkerVoucher | None:
