@@ -31,6 +31,9 @@ Dimension = Literal["body size", "question length", "entries stored", "clients",
 
 T = TypeVar("T")
 
+SERVED_EACH = 8
+"""Of so many forms of a question at least, on the average, the policy serves its answer."""
+
 WARMUP = 5
 LIMIT_S = 300.0
 MOST_BY_ASKING = 10_000
@@ -219,8 +222,8 @@ def _serving(
 ) -> Iterator[tuple[Asking, Stock]]:
     """A proxy whose store holds so many entries, and requests that go with them."""
     folder.mkdir(parents=True)
-    asked = max(20, scale.requests // 4)
     forms = (scale.requests + WARMUP) + sum(scale.requests + max(WARMUP, clients) for clients in scale.clients)
+    asked = max(20, scale.requests // 4, forms // SERVED_EACH)
     path = folder / "cache.sqlite"
     stock = _run(fill(path, models, Size(asked + 50, asked, forms)))
     if not store and entries > asked + 50:

@@ -29,6 +29,7 @@ from workbench.cache.sqlite_store import SqliteStore
 from workbench.cache.store import Entry, Vector
 from workbench.cache.verifier import Verifier
 from workbench.cache.verifier_folder import verifier_folder
+from workbench.errors import ConfigurationError
 from workbench.messages import parse_request
 from workbench.proxy.auth import DEFAULT_TENANT
 from workbench.proxy.payload import encode
@@ -173,7 +174,9 @@ def _paraphrases(stems: Sequence[str], vectors: Sequence[Vector], models: Models
                 served.append(text)
     random.Random(SEED).shuffle(served)  # noqa: S311  # no secret
     if len(served) < size.paraphrases:
-        raise ValueError(f"the policy serves {len(served)} of the paraphrases, {size.paraphrases} are needed")
+        raise ConfigurationError(
+            f"the policy serves {len(served)} of the paraphrases, {size.paraphrases} are needed: ask for fewer requests"
+        )
     return served[: size.paraphrases]
 
 
