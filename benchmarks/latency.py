@@ -31,6 +31,9 @@ Dimension = Literal["body size", "question length", "entries stored", "clients",
 
 T = TypeVar("T")
 
+CONTEXT_TOKENS = 262_144
+"""The largest requests do not fit into what is usual."""
+
 SERVED_EACH = 8
 """Of so many forms of a question at least, on the average, the policy serves its answer."""
 
@@ -141,7 +144,7 @@ class Asking:
         """The next of `bodies` at the proxy and at its upstream, by turns."""
         warmup = max(WARMUP, setting.clients)
         taken = list(itertools.islice(bodies, self._requests + warmup))
-        mixed = [text for body in taken for text in (body, chat_body(body))]
+        mixed = [text for body in taken for text in (body, chat_body(body, num_ctx=CONTEXT_TOKENS))]
         order = [(i % 2, i) for i in range(len(mixed))]
         plan = Plan([self._proxy, self._upstream], mixed, order, setting.clients, 2 * warmup, LIMIT_S)
         return self._point(setting, "miss", plan)
@@ -228,7 +231,13 @@ def _serving(
     stock = _run(fill(path, models, Size(asked + 50, asked, forms)))
     if not store and entries > asked + 50:
         _run(add_others(path, models, entries - asked - 50))
-    with children.server(folder, thinker=ollama.url, store=store, WORKBENCH_STORE_MAX_BYTES=MOST_BYTES) as server:
+    with children.server(
+        folder,
+        thinker=ollama.url,
+        store=store,
+        WORKBENCH_STORE_MAX_BYTES=MOST_BYTES,
+        WORKBENCH_NUM_CTX=str(CONTEXT_TOKENS),
+    ) as server:
         asking = Asking(server, ollama, scale.requests)
         if store:
             more = (small_body(f"How many are number {i}?") for i in range(max(0, entries - len(stock.exact))))

@@ -123,7 +123,7 @@ class Measuring:
         return Target(UPSTREAM, f"{self._ollama.url}/api/chat", contains='"done":true')
 
 
-def chat_body(body: str) -> str:
-    """What the proxy sends upstream for this request."""
+def chat_body(body: str, *, num_ctx: int = 32_768) -> str:
+    """What the proxy sends upstream for this request, to a model with so many tokens of context."""
     asked = question(parse_request(body.encode()), model=MODEL.name, model_digest=MODEL.sha256)
-    return chat_call(asked.request, model=MODEL.name, num_ctx=32_768, keep_alive="30m").body.decode()
+    return chat_call(asked.request, model=MODEL.name, num_ctx=num_ctx, keep_alive="30m").body.decode()
