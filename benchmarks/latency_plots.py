@@ -31,20 +31,23 @@ STAGES = {
 }
 LEAST_MS = 0.1
 BAND = 95
+CHARACTER = 0.0095
+"""About as wide is a letter in a bar, as a share of the longest bar."""
 
 
 def sweeps(points: Sequence[Point]) -> Picture:
     """The median of each kind as one thing after the other grows, with its interval; above it, up to the p95."""
+    slowest = max(point.percentile(50).value for point in points if len(point.times_ms))
     with house_style():
         figure, axes = new_figure(2, 2, size=(11, 8.2))
         for axis, (dimension, label) in zip(axes.flat, SWEPT.items(), strict=True):
-            _sweep(axis, [point for point in points if point.dimension == dimension], label)
+            _sweep(axis, [point for point in points if point.dimension == dimension], label, slowest=slowest)
         for row in axes:
             row[0].set_ylabel("milliseconds")
         return drawn(figure)
 
 
-def _sweep(axis: Any, points: Sequence[Point], label: str) -> None:
+def _sweep(axis: Any, points: Sequence[Point], label: str, *, slowest: float) -> None:
     settings = sorted({(point.at, point.setting) for point in points})
     places = {at: place for place, (at, _) in enumerate(settings)}
     ends: dict[Outcome, tuple[float, float]] = {}
@@ -59,7 +62,7 @@ def _sweep(axis: Any, points: Sequence[Point], label: str) -> None:
         axis.errorbar(x, middle, _bars(mine, middle), color=colour, marker="o", capsize=4)
         ends[outcome] = (x[-1], middle[-1])
     axis.set_yscale("log")
-    axis.set(xlim=(-0.25, len(settings) - 0.4), ylim=(LEAST_MS, 4 * HIT_MS), xlabel=label)
+    axis.set(xlim=(-0.25, len(settings) - 0.4), ylim=(LEAST_MS, max(4 * HIT_MS, 2 * slowest)), xlabel=label)
     axis.set_xticks(range(len(settings)), [name.removesuffix(" KB").removesuffix(" words") for _, name in settings])
     axis.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     axis.minorticks_off()
@@ -118,7 +121,7 @@ def _stacked(axis: Any, place: int, point: Point, longest: float) -> None:
     for stage, (name, colour) in STAGES.items():
         width = point.stages_ms.get(stage, 0.0)
         axis.barh(place, width, 0.6, left=left, color=colour, edgecolor="white", linewidth=0.5)
-        if width > longest * 0.09:
+        if width > longest * max(0.05, len(name) * CHARACTER):
             dark = colour in ("#0072B2", "#009E73", "#D55E00")
             axis.text(
                 left + width / 2, place, f"{name}\n{width:.1f}", ha="center", va="center", fontsize=11,
