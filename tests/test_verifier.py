@@ -21,12 +21,21 @@ Weights = dict[str, npt.NDArray[np.float32]]
 PAIR = ("How do I enable 2FA?", "How do I turn on two-factor authentication?")
 
 
-@pytest.fixture(scope="module", params=[6, 4])
+@pytest.fixture(scope="module", params=[(0, 1, 2, 3, 4, 5), (0, 2, 3, 5)], ids=["six", "four"])
 def layers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MiniLM's own layers, all or the first of them, untrained as a verifier, with a head drawn at random."""
+    """MiniLM's own layers, all or some of them, untrained as a verifier, with a head drawn at random.
+
+    The last one is always there: before it, the first token of what was not trained for it hardly knows the texts.
+    """
     with safe_open(minilm_source() / "model.safetensors", framework="numpy") as weights:
         names = [name for name in weights.keys() if "position_ids" not in name]  # noqa: SIM118  # a file, not a dict
-        state = {name: weights.get_tensor(name) for name in names if layer_of(name) < request.param}
+        state = {
+            name.replace(f"layer.{layer_of(name)}.", f"layer.{request.param.index(layer_of(name))}.")
+            if layer_of(name) >= 0
+            else name: weights.get_tensor(name)
+            for name in names
+            if layer_of(name) in (-1, *request.param)
+        }
     rng = np.random.default_rng(0)
     head = {"weight": rng.normal(size=(1, 384)).astype(np.float32), "bias": np.array([0.25], np.float32)}
     path = tmp_path_factory.mktemp("layers") / "verifier.safetensors"
