@@ -36,7 +36,7 @@ notebooks: $(STUDY)/.done ## run the notebooks, compare their outputs, leave a r
 	$(STUDY)/bin/python -m pytest tests/test_notebooks.py tests/test_plots.py tests/test_cost_plots.py tests/test_latency.py tests/test_launching.py tests/test_pairs.py tests/test_labelling.py tests/test_compile_embedder.py tests/test_train_embedder.py
 	@$(STUDY)/bin/python -c '$(LOADS)'
 
-report: $(STUDY)/.done ## run them at full size (hours) and leave the report in runs/
+report: $(STUDY)/.done ## run them at full size (an hour or more) and leave the report in runs/
 	$(STUDY)/bin/python -m benchmarks.report run --parameters full $(ARGS)
 
 lab: $(STUDY)/.done ## open the notebooks in JupyterLab, the one that launches the proxy first
