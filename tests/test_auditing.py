@@ -319,6 +319,24 @@ def test_adopted_cut_decides_on_all_proxies_after_a_restart_and_not_under_anothe
             assert (served.standing["lookups"], served.standing["hits"]) == (1, 0)
 
 
+def test_policy_without_its_verifier_is_the_same_policy_beside_other_settings(tmp_path: Path) -> None:
+    """What a tenant has shown is not forgotten because a file could not be read."""
+    path, broken, shipped = tmp_path / "policy.json", tmp_path / "verifier.safetensors", load_policy()
+    assert shipped.score
+    assert shipped.second
+    score, second = (stage.model_copy(update={"cut": 100.0}) for stage in (shipped.score, shipped.second))
+    save_policy(shipped.model_copy(update={"score": score, "second": second, "alpha": 0.5}), path)
+    broken.write_bytes(b"not layers")
+    with running(StandInOllama(text(RIGHT))) as url:
+        with serving(tmp_path, url, policy=path) as served:
+            post(served.address, body(QUESTION))
+            label(served, 0.6)
+            assert adopt(served, tenant="default").json()["cut"] == 0.6
+        with serving(tmp_path, url, policy=path, verifier=broken) as served:
+            found = served.standing
+        assert (found["mode"], found["reason"], found["cut"]) == ("shadow", "settings-changed", None)
+
+
 def adopt(served: Served, **fields: str) -> Any:
     return post(served.address, fields, path="/api/audit/adopt")
 

@@ -105,6 +105,7 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
     embedding = _embedding(settings, policy)
     if embedding:
         stack.push_async_callback(embedding.close)
+    named = _digest(policy.model_dump_json())
     verifying, policy = _verifying(settings, policy)
     if verifying:
         stack.push_async_callback(verifying.close)
@@ -122,7 +123,8 @@ async def _open(settings: Settings, gate: Gate, policy: Policy, stack: AsyncExit
     asker = Asker(pool, idle_s=settings.audit_idle_s, patience_s=settings.audit_patience_s)
     audits = None
     if embedding and settings.audit:
-        audits = _audits(settings, store, policy, await _judge(settings, policy, embedding, asker, telemetry, pool))
+        judge = await _judge(settings, policy, embedding, asker, telemetry, pool)
+        audits = _audits(settings, store, policy, judge, named=named)
     in_front = settings.memory_max_bytes and not isinstance(store, MemoryStore)
     cache = SemanticCache(
         store,
@@ -203,14 +205,14 @@ async def _judge(
             return None
 
 
-def _audits(settings: Settings, store: Store, policy: Policy, judge: Judge | None) -> Audits:
-    """The audit; its epoch is named after all that decides: the policy, and what it decides with."""
-    beside = ""
+def _audits(settings: Settings, store: Store, policy: Policy, judge: Judge | None, *, named: str) -> Audits:
+    """The audit; its epoch is named after all that decides: the policy as it was `named` in its file, and the rest."""
+    beside = "" if named == _digest(policy.model_dump_json()) else "without its second stage"
     if settings.gray_verifier == "thinker":
         beside += f" and in doubt a Thinker {settings.gray_verifier_model}"
     if settings.conversations == "aligned":
         beside += " and conversations turn by turn"
-    epoch = _digest(policy.model_dump_json()) + (f"+{_digest(beside)}" if beside else "")
+    epoch = named + (f"+{_digest(beside)}" if beside else "")
     rules = Rules(alpha=policy.alpha) if policy.alpha else Rules()
     return Audits(store, epoch=epoch, rules=rules, judge=judge, mode=settings.semantic_of)
 
