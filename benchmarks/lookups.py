@@ -193,17 +193,17 @@ def _best(query: Query, policy: Policy, stage: Stage, ask: Ask | None) -> tuple[
     if not open_ones:
         return None
     logit, place, best = max(open_ones, key=lambda each: each[0])
-    return (logit if stage == "score" else final_logit(query.text, query.candidates[place], best, policy, ask)), place
+    return (logit if stage == "score" else final_logit(best, policy, ask)), place
 
 
-def final_logit(question: str, candidate: str, weighed: Weighed, policy: Policy, ask: Ask | None) -> float:
+def final_logit(weighed: Weighed, policy: Policy, ask: Ask | None) -> float:
     """The second stage's logit; infinite on the sides where the verifier is not asked."""
     second = policy.second
     if second is None or ask is None:
         return weighed.logit
     if not weighed.asks:
         return float("inf") if weighed.logit >= second.high else float("-inf")
-    verifier = ask(question, candidate)
+    verifier = ask(weighed.question, weighed.candidate)
     return float("-inf") if verifier is None else second.logit(weighed, verifier)
 
 

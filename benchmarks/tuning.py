@@ -1,6 +1,6 @@
 """Make a policy: fit the score on some families, the second stage on others, and its cut on others still.
 
-    python -m benchmarks.tuning --out policy.json [--alpha 0.01] [--verifier FILE]
+    python -m benchmarks.tuning --out policy.json [--alpha 0.01] [--verifier FOLDER] [--public FOLDER]
 
 The verifier learned from the first part of the training families, as the trees do here; on the second part, which
 neither has seen, gate and second stage are chosen; on the calibration split the cut, and nothing else.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,12 +32,14 @@ from benchmarks.lookups import (
     scored,
     without_twins,
 )
+from benchmarks.natural import natural_pairs
 from workbench.cache.embedder import Embedder
 from workbench.cache.features import feature_names, features
 from workbench.cache.guards import GUARDS_VERSION, PRECISE, SLOT_NAMES, conflicts, read_text
 from workbench.cache.model_folder import minilm_folder
 from workbench.cache.policy import POLICY_VERSION, Policy, Probe, Score, Second, Weighed, save_policy
-from workbench.cache.risk import Floats, crc_cut, rcps_cut
+from workbench.cache.risk import DELTA, Floats, crc_cut, rcps_cut
+from workbench.cache.slots.spelling import is_slip, repaired
 from workbench.cache.trees import LEAF, Node, Trees
 from workbench.cache.verifier import Verifier
 from workbench.errors import ConfigurationError
@@ -95,10 +97,13 @@ def tune(
     seed: int = 0,
     ask: Ask | None = None,
     revision: str = "",
+    public: Path | None = None,
+    delta: float = DELTA,
 ) -> Policy:
     """A whole policy; raises `ConfigurationError` where there are too few labels for `alpha`.
 
-    Without `ask` (a verifier, with its `revision`) it has one stage only.
+    Without `ask` (a verifier, with its `revision`) it has one stage only. The second stage also learns from the public
+    questions in the folder `public`, as people wrote them; the intents that are reported of are left out.
     """
     check_classes(parts)
     policy = Policy(
@@ -116,11 +121,13 @@ def tune(
     chosen = [pair for family in parts.chosen for pair in all_pairs(family)]
     chosen += neighbours(parts.chosen, vectors)
     policy = policy.model_copy(update={"gate": fit_gate(chosen, policy, vectors)})
+    chosen += natural_pairs(public, vectors, part="choose", seed=seed) if public else []
     if ask:
         policy = policy.model_copy(update={"second": fit_second(chosen, policy, vectors, ask, revision=revision)})
     others = [family.text for family in (*parts.learned, *parts.chosen)]
     queries = against_store(parts.calibrated, vectors, others=others)
-    return calibrate(policy, queries, alpha=alpha, ask=ask, store_size=len(parts.calibrated) + len(others))
+    size = len(parts.calibrated) + len(others)
+    return calibrate(policy, queries, alpha=alpha, ask=ask, store_size=size, delta=delta)
 
 
 def check_classes(parts: Parts) -> None:
@@ -165,20 +172,43 @@ def fit_weights(texts: Sequence[str]) -> dict[str, float]:
     return {word: round(math.log(len(texts) / count), 2) for word, count in counts.items() if count >= LEAST_COUNT}
 
 
+def fit_words(texts: Sequence[str], vocabulary: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(known, real): words that slips are put right to, and those of the vocabulary that look like slips of these.
+
+    What is frequent, but not in the vocabulary, may be a frequent slip itself.
+    """
+    counts = Counter(word for text in texts for word in read_text(text).words if word.isascii() and word.isalpha())
+    often = {word for word, count in counts.items() if count >= LEAST_COUNT and len(word) > 2}
+    known = (often & vocabulary) | (often - _slips(often - vocabulary, often & vocabulary))
+    return tuple(sorted(known)), tuple(sorted(_slips(vocabulary - known, known)))
+
+
+def _slips(words: Iterable[str], known: Iterable[str]) -> set[str]:
+    """Those of the words that look like slips of a known one."""
+    by_ends: dict[str, list[str]] = {}
+    for each in known:
+        by_ends.setdefault(each[0] + each[-1], []).append(each)
+    return {word for word in words if any(is_slip(word, each) for each in by_ends.get(word[0] + word[-1], ()))}
+
+
 def fit_score(pairs: Sequence[Pair], policy: Policy, vectors: Vectors, *, seed: int) -> Score:
     """Boosted trees on what the vetoes leave; kinds weigh alike."""
     ensemble = study_module("sklearn.ensemble")
 
-    weights = fit_weights(list(dict.fromkeys(text for pair in pairs for text in (pair.a, pair.b))))
+    texts = list(dict.fromkeys(text for pair in pairs for text in (pair.a, pair.b)))
+    weights, (known, real) = fit_weights(texts), fit_words(texts, vectors.embedder.words())
+    known_words, real_words = frozenset(known), frozenset(real)
     rows, kept = [], []
     for pair, similarity in zip(pairs, vectors.similarities(pairs).tolist(), strict=True):
-        found = conflicts(pair.a, pair.b)
+        a, b = repaired(pair.a, pair.b, known=known_words, real=real_words)
+        found = conflicts(a, b)
         if not any(conflict.slot in policy.vetoes for conflict in found):
-            rows.append(features(pair.a, pair.b, similarity=similarity, found=found, weights=weights))
+            rows.append(features(a, b, similarity=similarity, found=found, weights=weights))
             kept.append(pair)
     model = ensemble.GradientBoostingClassifier(random_state=seed, **TREES)
     model.fit(np.array(rows), [pair.same for pair in kept], sample_weight=balanced(kept))
-    return Score(features=feature_names(), weights=weights, trees=as_trees(model), cut=UNSET)
+    trees = as_trees(model)
+    return Score(features=feature_names(), weights=weights, known=known, real=real, trees=trees, cut=UNSET)
 
 
 SHARES = {"near": 0.2, "paraphrase": 0.25, "trap": 0.35, "neighbour": 0.2}
@@ -226,12 +256,13 @@ def fit_second(pairs: Sequence[Pair], policy: Policy, vectors: Vectors, ask: Ask
     """A logistic regression over (first stage, verifier, cosine), and the gray zone in which it decides."""
     linear = study_module("sklearn.linear_model")
 
-    rows, kept = [], []
+    rows, kept, asked = [], [], []
     for pair, similarity in zip(pairs, vectors.similarities(pairs).tolist(), strict=True):
         weighed = policy.weigh(pair.a, pair.b, similarity)
-        if isinstance(weighed, Weighed) and (logit := ask(pair.a, pair.b)) is not None:
+        if isinstance(weighed, Weighed) and (logit := ask(weighed.question, weighed.candidate)) is not None:
             rows.append((weighed.logit, logit, similarity))
             kept.append(pair)
+            asked.append((weighed.question, weighed.candidate))
     table, same = np.array(rows), np.array([pair.same for pair in kept])
     model = linear.LogisticRegression(C=1.0).fit(table, same, sample_weight=balanced(kept))
     final = model.decision_function(table)
@@ -239,7 +270,7 @@ def fit_second(pairs: Sequence[Pair], policy: Policy, vectors: Vectors, ask: Ask
     low = np.quantile(table[same & (final > strict), 0], GATE_LOSS)
     high = table[~same, 0].max()  # above the gray zone nothing wrong was seen
     first, verifier, cosine = (round(float(value), 6) for value in model.coef_[0])
-    probes = [Probe(a=pair.a, b=pair.b, logit=round(row[1], 4)) for pair, row in zip(kept, rows, strict=True)]
+    probes = [Probe(a=a, b=b, logit=round(row[1], 4)) for (a, b), row in zip(asked, rows, strict=True)]
     return Second(
         revision=revision,
         low=round(float(low), 4),
@@ -256,20 +287,22 @@ def fit_second(pairs: Sequence[Pair], policy: Policy, vectors: Vectors, ask: Ask
 # ── the cut ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def calibrate(policy: Policy, queries: Sequence[Query], *, alpha: float, ask: Ask | None, store_size: int) -> Policy:
-    """The policy with the loosest cuts that keep `alpha` with 95 % confidence on these lookups.
+def calibrate(
+    policy: Policy, queries: Sequence[Query], *, alpha: float, ask: Ask | None, store_size: int, delta: float = DELTA
+) -> Policy:
+    """The policy with the loosest cuts that keep `alpha` on these lookups, with a confidence of 1 - `delta`.
 
     Raises `ConfigurationError` when these are too few, or no cut keeps it.
     """
     assert policy.score  # what has no score has no cut
     alone = scored(queries, policy, stage="score")
-    cut = _kept(rcps_cut(alone, alpha), alpha)
+    cut = _kept(rcps_cut(alone, alpha, delta=delta), alpha)
     measured = {"score_hit_rate": alone.hit_rate(cut), "score_false_hit_rate": alone.false_hit_rate(cut)}
     measured["score_expected_risk_cut"] = crc_cut(alone, alpha)
     policy = policy.model_copy(update={"score": policy.score.model_copy(update={"cut": cut})})
     if policy.second and ask:
         both = scored(queries, policy, stage="verifier", ask=ask)
-        cut = _kept(rcps_cut(both, alpha), alpha)
+        cut = _kept(rcps_cut(both, alpha, delta=delta), alpha)
         measured |= {"hit_rate": both.hit_rate(cut), "false_hit_rate": both.false_hit_rate(cut)}
         measured["expected_risk_cut"] = crc_cut(both, alpha)
         policy = policy.model_copy(update={"second": policy.second.model_copy(update={"cut": cut})})
@@ -300,16 +333,28 @@ def own_dataset_hash() -> str:
 def main(
     out: Annotated[Path, typer.Option(help="The policy to write.")],
     alpha: Annotated[float, typer.Option(help="The budget: false hits ÷ lookups.")] = 0.01,
+    confidence: Annotated[float, typer.Option(help="That the budget is kept.", min=0.5, max=0.999)] = 1 - DELTA,
     seed: int = 0,
     embedder: Annotated[Path | None, typer.Option(help="An embedder's folder; the default one when absent.")] = None,
     verifier: Annotated[Path | None, typer.Option(help="A verifier's folder; none when absent.")] = None,
+    public: Annotated[
+        Path | None,
+        typer.Option(help="A folder with the public files: the second stage learns from these too."),
+    ] = None,
 ) -> None:
     """Tune a policy on the project's own families."""
     vectors = Vectors(Embedder(embedder or minilm_folder(data_folder() / "embedders")))
     found = Verifier(verifier) if verifier else None
     ask = Asked(found.logit) if found else None
     policy = tune(
-        own_parts(vectors), vectors, alpha=alpha, seed=seed, ask=ask, revision=found.revision if found else ""
+        own_parts(vectors),
+        vectors,
+        alpha=alpha,
+        seed=seed,
+        ask=ask,
+        revision=found.revision if found else "",
+        public=public,
+        delta=1 - confidence,
     )
     save_policy(policy.model_copy(update={"dataset": own_dataset_hash()}), out)
     print(policy.measured)

@@ -67,9 +67,14 @@ class Served:
 
 @contextmanager
 def serving(folder: Path, url: str, **settings: Any) -> Iterator[Served]:
-    """A proxy whose Thinker may be asked by the audit at any time."""
-    store = f"sqlite:///{folder / 'cache.sqlite'}"
-    given: dict[str, Any] = {"store": store, "thinkers": [f"ollama+{url}"], "audit_idle_s": 0} | settings
+    """A proxy whose Thinker may be asked by the audit at any time, but not to compare answers."""
+    given: dict[str, Any] = {
+        "store": f"sqlite:///{folder / 'cache.sqlite'}",
+        "thinkers": [f"ollama+{url}"],
+        "audit_idle_s": 0,
+        "audit_judge": "embedding",
+    }
+    given |= settings
     ready: list[tuple[Services, asyncio.AbstractEventLoop]] = []
     bound = listen("127.0.0.1", 0)
     app = create_app(Settings(**given), on_ready=lambda it: ready.append((it, asyncio.get_running_loop())))

@@ -39,7 +39,10 @@ class Vouching:
         return True
 
 
-policy_that_ships = cache(load_policy)
+@cache
+def policy_that_ships() -> Policy:
+    """Its first stage: no verifier is here."""
+    return load_policy().without_second()
 
 
 def ask(*turns: Any, **fields: Any) -> Question:
@@ -245,7 +248,7 @@ def test_strict_mode_wants_identical_earlier_turns() -> None:
 
 @pytest.mark.parametrize("embedder", [Placing(), Lazy()])
 def test_right_conversation_is_found_among_many_with_the_same_last_words(embedder: Placing) -> None:
-    others = [ask(f"Item {number}?", REPLY, "Why?") for number in range(2 * SEARCHED[0])]
+    others = [ask(f"Item {number} in Java?", REPLY, "Why?") for number in range(2 * SEARCHED[0])]
     stored = [ask(*STORED[:2], "Why?"), *others]
 
     for asked in (ask(*STORED[:2], "why"), ask("how do i read a file in python", REPLY, "Why?")):
@@ -321,10 +324,10 @@ def test_only_what_is_matched_turn_by_turn_keeps_its_turns() -> None:
 def test_conversation_in_a_crowd_is_kept_and_found_in_its_strict_scope() -> None:
     async def story() -> None:
         cache, right = cache_on(), ask(*STORED[:2], "Why?")
-        crowd = [ask(f"Item {number}?", REPLY, "Why?") for number in range(CROWD + 1)]
+        crowd = [ask(f"Item {number} in Java?", REPLY, "Why?") for number in range(CROWD + 1)]
         await put(cache, *crowd)
         assert isinstance(await cache.lookup("t", right), Miss)
-        await put(cache, right, *(ask(f"Thing {number}?", REPLY, "Why?") for number in range(SEARCHED[-1])))
+        await put(cache, right, *(ask(f"Thing {number} in Java?", REPLY, "Why?") for number in range(SEARCHED[-1])))
         entry = await cache.store.find("t", right.digest[:16])
         assert entry
         assert (entry.scope, entry.turns) == (right.scope, ())

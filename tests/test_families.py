@@ -105,11 +105,11 @@ def test_file_that_makes_no_sense_is_refused_with_the_place(tmp_path: Path, line
 
 def test_texts_differ_by_more_than_case_in_almost_all_traps() -> None:
     """Some traps differ in case or punctuation only, on purpose; were they many, the guards alone would be measured."""
-    same = sum(
-        fold(trap.text) in {fold(text) for text in family.same}
+    differ = [
+        fold(trap.text) not in {fold(text) for text in family.same}
         for split in ("train", "calibrate", "test")
         for family in own_families(split)
         for trap in family.traps
-    )
+    ]
 
-    assert same <= 30
+    assert sum(differ) >= 0.99 * len(differ)

@@ -94,7 +94,7 @@ class Settings(BaseSettings):
 
     tenant_semantic: Annotated[dict[str, Semantic], NoDecode] = {}
     audit: bool = True
-    audit_judge: Literal["embedding", "llm", "none"] = "embedding"
+    audit_judge: Literal["llm", "embedding", "none"] = "llm"
     audit_judge_model: Annotated[str, Field(min_length=1)] = "claude"
     gray_verifier: Literal["none", "thinker"] = "none"
     gray_verifier_model: str = ""

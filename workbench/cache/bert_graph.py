@@ -138,19 +138,23 @@ def write_bert_graph(
     precision: Precision,
     overlay: Mapping[str, Weights] | None = None,
     segments: bool = False,
+    first_only: bool = False,
 ) -> None:
     """Write `model.onnx` and its weights into the folder `target`; `overlay` stands in for weights of `source`.
 
     Inputs: input_ids, attention_mask and, with `segments`, token_type_ids, (n, tokens) int64, padded on the right.
-    Output: last_hidden_state, (n, tokens, d) float32. The weights lie beside the graph so that they are mapped into
-    memory, not copied.
+    Output: last_hidden_state, (n, tokens, d) float32, or (n, 1, d) with `first_only`: then the last layer computes the
+    first token alone. The weights lie beside the graph so that they are mapped into memory, not copied.
     """
     try:
         weights: Tensors = safe_open(source / "model.safetensors", framework="numpy")
         if overlay:
             weights = _Overlaid(weights, overlay)
         with (target / DATA_FILE).open("wb") as data:
-            model = _BertGraph(weights, config=config, data=data, precision=precision, segments=segments).model()
+            graph = _BertGraph(
+                weights, config=config, data=data, precision=precision, segments=segments, first_only=first_only
+            )
+            model = graph.model()
     except (OSError, SafetensorError, TypeError) as error:
         raise ConfigurationError(
             f"{source} holds no float32 or float16 weights of a BERT encoder in model.safetensors: {error}"
@@ -176,12 +180,20 @@ class _BertGraph:
     """Collects nodes, layer after layer, and writes their weights to `data` on the way."""
 
     def __init__(
-        self, weights: Tensors, *, config: BertConfig, data: BinaryIO, precision: Precision, segments: bool
+        self,
+        weights: Tensors,
+        *,
+        config: BertConfig,
+        data: BinaryIO,
+        precision: Precision,
+        segments: bool,
+        first_only: bool,
     ) -> None:
         self._weights = weights
         products = {"fp32": self._exact_product, "int8": self._int8_product, "dynamic": self._dynamic_product}
         self._product = products[precision]
         self._segments = segments
+        self._first_only = first_only
         self._data = data
         self._prefix = "bert." if "bert.embeddings.LayerNorm.weight" in weights.keys() else ""  # noqa: SIM118 (a file)
         self._config = config
@@ -192,20 +204,19 @@ class _BertGraph:
         """The whole encoder, pooling left to the caller."""
         mask = self._node("Cast", ["attention_mask"], domain="", to=TensorProto.INT32)
         hidden = self._embeddings()
-        for layer in range(self._config.num_hidden_layers):
-            hidden = self._layer(f"encoder.layer.{layer}.", hidden, mask)
+        layers = self._config.num_hidden_layers
+        for layer in range(layers):
+            last = layer == layers - 1
+            hidden = self._layer(f"encoder.layer.{layer}.", hidden, mask, first_only=last and self._first_only)
         self._nodes[-1].output[0] = "last_hidden_state"
         tokens = ["n", "tokens"]
+        read = ["n", 1] if self._first_only else tokens
         inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if self._segments else [])]
         graph = helper.make_graph(
             self._nodes,
             "bert",
             [helper.make_tensor_value_info(name, TensorProto.INT64, tokens) for name in inputs],
-            [
-                helper.make_tensor_value_info(
-                    "last_hidden_state", TensorProto.FLOAT, [*tokens, self._config.hidden_size]
-                )
-            ],
+            [helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, [*read, self._config.hidden_size])],
             self._initializers,
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
@@ -228,23 +239,35 @@ class _BertGraph:
         inputs = [ids, type_ids, words, places, segments, *self._norm(prefix + "LayerNorm.")]
         return self._node("EmbedLayerNormalization", inputs, outputs=2, epsilon=self._config.layer_norm_eps)
 
-    def _layer(self, prefix: str, hidden: str, mask: str) -> str:
+    def _layer(self, prefix: str, hidden: str, mask: str, *, first_only: bool) -> str:
         """Self-attention and feed-forward, each added to its input and normalised."""
-        attention = self._attention(prefix + "attention.self.", hidden, mask)
-        hidden = self._project(prefix + "attention.output.", attention, skip=hidden)
+        asking = hidden
+        if first_only:
+            place = self._weight(prefix + "first", np.zeros(1, np.int64))
+            asking = self._node("Gather", [hidden, place], domain="", axis=1)
+        attention = self._attention(prefix + "attention.self.", hidden, mask, asking=asking)
+        hidden = self._project(prefix + "attention.output.", attention, skip=asking)
         inner = self._product(prefix + "intermediate", hidden, self._read(prefix + "intermediate.dense.weight"))
         inner = self._node("BiasGelu", [inner, self._copied(prefix + "intermediate.dense.bias")])
         return self._project(prefix + "output.", inner, skip=hidden)
 
-    def _attention(self, prefix: str, hidden: str, mask: str) -> str:
-        """Multi-head self-attention; query, key and value are one product."""
+    def _attention(self, prefix: str, hidden: str, mask: str, *, asking: str) -> str:
+        """Multi-head attention of `asking` to `hidden`; where they are the same, all parts are one product."""
         parts = [prefix + part for part in ("query", "key", "value")]
-        product = self._product(prefix + "qkv", hidden, np.concatenate([self._read(p + ".weight") for p in parts]))
         bias = self._weight(prefix + "qkv.bias", np.concatenate([self._read(p + ".bias") for p in parts]))
-        split = self._node("Split", [product], outputs=3, domain="", axis=2, num_outputs=3)
-        query, key, value = (split.removesuffix("0") + str(index) for index in range(3))
+        if asking == hidden:
+            query, key, value = self._parts(prefix + "qkv", hidden, parts)
+        else:
+            query = self._product(prefix + "q", asking, self._read(parts[0] + ".weight"))
+            key, value = self._parts(prefix + "kv", hidden, parts[1:])
         heads = self._config.num_attention_heads
         return self._node("MultiHeadAttention", [query, key, value, bias, mask], num_heads=heads)
+
+    def _parts(self, name: str, hidden: str, parts: list[str]) -> list[str]:
+        """The products of `hidden` with these weights, computed as one."""
+        product = self._product(name, hidden, np.concatenate([self._read(part + ".weight") for part in parts]))
+        split = self._node("Split", [product], outputs=len(parts), domain="", axis=2, num_outputs=len(parts))
+        return [split.removesuffix("0") + str(place) for place in range(len(parts))]
 
     def _project(self, prefix: str, inner: str, *, skip: str) -> str:
         """Back to the hidden size; bias, the layer's input and the normalisation in one node."""
@@ -283,7 +306,7 @@ class _BertGraph:
         tensor: npt.NDArray[Any] = self._weights.get_tensor(self._prefix + name)
         return tensor.astype(np.float32, copy=False)
 
-    def _weight(self, name: str, array: Weights | npt.NDArray[np.uint8 | np.int8]) -> str:
+    def _weight(self, name: str, array: npt.NDArray[np.float32 | np.uint8 | np.int8 | np.int64]) -> str:
         tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(array.dtype), dims=array.shape)
         tensor.data_location = TensorProto.EXTERNAL
         place = {"location": DATA_FILE, "offset": self._data.tell(), "length": array.nbytes}

@@ -67,19 +67,19 @@ class Chooser:
         if best is None:
             return refused
         weighed, candidate = best
-        return Choice(candidate, await self._settle(text, candidate.neighbour.entry.text, weighed))
+        return Choice(candidate, await self._settle(weighed))
 
     async def decide(self, question: str, candidate: str, similarity: float) -> Serve | Refuse:
         """What is decided of these two."""
         weighed = self._policy.weigh(question, candidate, similarity)
-        return await self._settle(question, candidate, weighed) if isinstance(weighed, Weighed) else weighed
+        return await self._settle(weighed) if isinstance(weighed, Weighed) else weighed
 
-    async def _settle(self, text: str, candidate: str, weighed: Weighed) -> Serve | Refuse:
+    async def _settle(self, weighed: Weighed) -> Serve | Refuse:
         """The decision, with the verifier's word where it is wanted and can be had."""
         logit = None
         if weighed.asks and self._verifier:
             try:
-                logit = await self._verifier.logit(text, candidate)
+                logit = await self._verifier.logit(weighed.question, weighed.candidate)
             except EmbeddingError as error:
                 log.warning("cache.verifier_failed error=%r", error)
         return self._policy.settle(weighed, logit, own_cut=self._own_cut)

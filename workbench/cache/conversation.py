@@ -21,6 +21,7 @@ from typing import Protocol
 from workbench.cache.admission import first_reason
 from workbench.cache.choosing import Candidate, Choice, Chooser
 from workbench.cache.guards import PRECISE, first_conflict
+from workbench.cache.judges import SAME
 from workbench.cache.policy import Refuse, Serve
 from workbench.cache.question import Question
 from workbench.cache.seams import AsyncEmbedder
@@ -50,9 +51,6 @@ MOST_REMEMBERED = 1_024
 
 COMPARED = 600
 """So many characters of two turns tell which candidates are the most promising, while nobody else is served."""
-
-SAME_ANSWER = 0.90
-"""The least cosine of two assistant turns that say the same. Not measured for this: it is the audit's for answers."""
 
 DIFFERENT_ANSWER = PRECISE | {
     f"{name}-missing"
@@ -171,13 +169,13 @@ class Aligner:
 
 def _same_answer(asked: str, stored: str, similarity: float) -> Serve | Refuse:
     if _LIST.search(asked) or _LIST.search(stored):
-        return Refuse("list", similarity, SAME_ANSWER)
-    if not similarity >= SAME_ANSWER:  # so written that a NaN is refused
-        return Refuse("below-threshold", similarity, SAME_ANSWER)
+        return Refuse("list", similarity, SAME)
+    if not similarity >= SAME:  # so written that a NaN is refused
+        return Refuse("below-threshold", similarity, SAME)
     if conflict := first_conflict(asked, stored, vetoes=DIFFERENT_ANSWER):
         slot = conflict.slot
-        return Refuse(slot, similarity, SAME_ANSWER, slot, conflict.a_value, conflict.b_value)
-    return Serve(similarity, SAME_ANSWER)
+        return Refuse(slot, similarity, SAME, slot, conflict.a_value, conflict.b_value)
+    return Serve(similarity, SAME)
 
 
 def _differing(question: Question, entry: Entry) -> int:

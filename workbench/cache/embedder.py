@@ -66,6 +66,10 @@ class Embedder:
         """The card's: it travels with every threshold and names the vector index."""
         return self.card.fingerprint
 
+    def words(self) -> frozenset[str]:
+        """The words that its vocabulary holds whole, in lower case; letters only."""
+        return frozenset(word for word in self._tokenizer.get_vocab() if word.isascii() and word.isalpha())
+
     def token_count(self, text: str) -> int:
         """How many tokens the text has, the special ones included."""
         return len(self._tokenizer.encode(text).ids)

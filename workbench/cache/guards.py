@@ -64,7 +64,9 @@ from workbench.cache.slots.unseen import (
     cased,
     compare_accents,
     compare_case,
+    compare_data_units,
     compare_layouts,
+    data_units,
     invisibles,
     layout,
     letters,
@@ -72,7 +74,7 @@ from workbench.cache.slots.unseen import (
 )
 from workbench.cache.slots.word_order import compare_order, word_order
 
-GUARDS_VERSION = 3
+GUARDS_VERSION = 4
 """Raise it when any reading or rule changes: a policy was measured with one version."""
 
 REMEMBERED = 4096
@@ -177,6 +179,7 @@ SLOTS = (
     Slot(("tense", "tense-loose", "tense-other"), tenses, in_alike_texts(compare_tenses)),
     Slot(_loosening("without"), restrictions, in_alike_texts(compare_restrictions)),
     Slot(("case",), cased, compare_case),
+    Slot(("units",), data_units, compare_data_units),
     Slot(_loosening("operators"), operators, in_alike_texts(unequal("operators"))),
     Slot(_loosening("letters"), letters, in_alike_texts(unequal("letters"))),
     Slot(("layout", "layout-other"), layout, compare_layouts),

@@ -11,6 +11,10 @@ import numpy as np
 
 from workbench.cache.store import Vector
 
+SAME, DIFFERENT = 0.937, 0.355
+"""The embedding judge's cuts for the default embedder: two answers that say the same seldom fall below the second, and
+two that do not seldom reach the first. Most lie between: measured by `benchmarks.judge_cuts`."""
+
 PIECE_WORDS, LEAST_PIECE_WORDS = 100, 8
 """An answer is read in pieces of so many words; what the model cannot read is halved while it has more than the
 second."""
@@ -94,16 +98,22 @@ class EmbeddingJudge:
 
     async def compare(self, question: str, one: str, two: str) -> Verdict:
         """Whether their meanings are near enough; the question is not looked at."""
-        texts = one.split(), two.split()
-        means = [_mean(read, of_words=len(words)) for read, words in zip(await self._read(texts), texts, strict=True)]
-        if means[0] is None or means[1] is None:
+        similarity = await self.similarity(one, two)
+        if similarity is None:
             return Verdict("unsure", 0.0)
-        similarity = _cosine(means[0], means[1])
         if similarity >= self._same:
             return Verdict("same", _part(similarity - self._same, 1 - self._same))
         if similarity < self._different:
             return Verdict("different", _part(self._different - similarity, self._different))
         return Verdict("unsure", 0.0)
+
+    async def similarity(self, one: str, two: str) -> float | None:
+        """The cosine of the two mean vectors; None where too little of one could be read."""
+        texts = one.split(), two.split()
+        means = [_mean(read, of_words=len(words)) for read, words in zip(await self._read(texts), texts, strict=True)]
+        if means[0] is None or means[1] is None:
+            return None
+        return _cosine(means[0], means[1])
 
     async def _read(self, texts: Sequence[list[str]]) -> list[list[Piece]]:
         """For each text what could be read of it; each round halves what could not."""

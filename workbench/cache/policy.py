@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Protocol, Self
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from workbench.cache.features import feature_names, features
 from workbench.cache.guards import GUARDS_VERSION, PRECISE, SLOT_NAMES, Conflict, conflicts
+from workbench.cache.slots.spelling import repaired
 from workbench.cache.trees import Trees
 from workbench.errors import ConfigurationError
 
@@ -103,6 +105,9 @@ class Weighed:
     asks: bool
     """Whether the verifier should be heard."""
     found: tuple[Conflict, ...]
+    question: str
+    candidate: str
+    """Both as they were compared, slips put right: so the verifier reads them."""
 
 
 # ── the file ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -117,9 +122,23 @@ class Score(BaseModel):
     """The columns that the trees were fitted on."""
     weights: dict[str, float]
     """Inverse document frequencies of word stems."""
+    known: tuple[str, ...] = ()
+    """Words that slips are put right to."""
+    real: tuple[str, ...] = ()
+    """Words that are a letter away from such a one, and no slips."""
     trees: Trees
     cut: Number
     """The logit that must be exceeded where no verifier is heard."""
+
+    @cached_property
+    def known_words(self) -> frozenset[str]:
+        """`known`, to be looked up."""
+        return frozenset(self.known)
+
+    @cached_property
+    def real_words(self) -> frozenset[str]:
+        """`real`, to be looked up."""
+        return frozenset(self.real)
 
     @model_validator(mode="after")
     def _fits_the_code(self) -> Self:
@@ -250,6 +269,7 @@ class Policy(BaseModel):
 
     def weigh(self, question: str, candidate: str, similarity: float) -> Weighed | Serve | Refuse:
         """What the guards, the gate and the cheap evidence say; `similarity` is the cosine of the two."""
+        question, candidate = self.spelled(question, candidate)
         found = conflicts(question, candidate)
         veto = next((conflict for conflict in found if conflict.slot in self.vetoes), None)
         if veto:
@@ -261,7 +281,13 @@ class Policy(BaseModel):
         row = features(question, candidate, similarity=similarity, found=found, weights=self.score.weights)
         logit = self.score.trees.logit(row)
         asks = self.second is not None and self.second.low <= logit < self.second.high
-        return Weighed(similarity, logit, asks, found)
+        return Weighed(similarity, logit, asks, found, question, candidate)
+
+    def spelled(self, question: str, candidate: str) -> tuple[str, str]:
+        """Both with the slips put right that the other shows."""
+        if self.score is None or question == candidate:
+            return question, candidate
+        return repaired(question, candidate, known=self.score.known_words, real=self.score.real_words)
 
     def settle(
         self, weighed: Weighed, verifier: float | None = None, *, own_cut: float | None = None
@@ -294,7 +320,9 @@ class Policy(BaseModel):
         weighed = self.weigh(question, candidate, similarity)
         if not isinstance(weighed, Weighed):
             return weighed
-        return self.settle(weighed, verifier.logit(question, candidate) if verifier and weighed.asks else None)
+        return self.settle(
+            weighed, verifier.logit(weighed.question, weighed.candidate) if verifier and weighed.asks else None
+        )
 
     def _refuse(
         self,

@@ -62,7 +62,7 @@ def verifier_folder(cache: Path, *, layers: Path | None = None) -> Path:
     """
     file = layers or Path(str(files("workbench") / "data" / VERIFIER_FILE))
     source = minilm_source()
-    revision = content_hash([file, source / "model.safetensors", source / "tokenizer.json"], salt=b"verifier 1")
+    revision = content_hash([file, source / "model.safetensors", source / "tokenizer.json"], salt=b"verifier 2")
 
     def write(target: Path) -> None:
         from workbench.cache import bert_graph
@@ -70,7 +70,13 @@ def verifier_folder(cache: Path, *, layers: Path | None = None) -> Path:
         weights, head = _read(file)
         config = bert_graph.read_shape(source).config.model_copy(update={"num_hidden_layers": _layers_in(weights)})
         bert_graph.write_bert_graph(
-            source, config=config, target=target, precision="dynamic", overlay=weights, segments=True
+            source,
+            config=config,
+            target=target,
+            precision="dynamic",
+            overlay=weights,
+            segments=True,
+            first_only=True,
         )
         np.save(target / HEAD_FILE, head)
         shutil.copyfile(source / "tokenizer.json", target / "tokenizer.json")

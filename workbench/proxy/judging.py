@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from workbench.backend.backend import Model
 from workbench.backend.pool import Pool
-from workbench.cache.judges import Answer, EmbeddingJudge, LlmJudge
+from workbench.cache.judges import DIFFERENT, SAME, Answer, EmbeddingJudge, LlmJudge
 from workbench.cache.seams import AsyncEmbedder
 from workbench.cache.store import Vector
 from workbench.errors import WorkbenchError
@@ -15,10 +15,6 @@ from workbench.proxy.asker import Asker, one_prompt
 from workbench.proxy.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
-
-SAME, DIFFERENT = 0.90, 0.75
-"""The embedding judge's cuts. They were not measured, so it closes nothing until controls in service have shown that
-it seldom raises a false alarm; what lies between is unsure, and keeps shadow mode shut."""
 
 VERDICT_TOKENS = 8
 """Enough for the one word that a model is asked for."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import NamedTuple
 
+from workbench.cache.slots.lexicon import SUBORDINATING
 from workbench.cache.slots.text import Text, Values, mentions, stem
 
 
@@ -30,6 +31,7 @@ class Difference(NamedTuple):
 
 Compare = Callable[[Reading, Reading], Iterator[Difference]]
 
+_SUBORDINATING = frozenset(map(stem, SUBORDINATING))
 ALIKE = 0.45
 """The share of common words from which two texts are alike but for a few words."""
 
@@ -39,6 +41,11 @@ def alike(a: Text, b: Text) -> bool:
     common = len(a.said & b.said)
     apart = len(a.said) + len(b.said) - 2 * common
     return apart <= 2 or common >= ALIKE * (common + apart)
+
+
+def clauses_moved(a: Text, b: Text) -> bool:
+    """Whether both have the same clauses, a subordinate one in another place: "if X, how Y" and "how Y if X"."""
+    return len(a.clauses) > 1 and a.clauses == b.clauses and any(part[0] in _SUBORDINATING for part in a.clauses)
 
 
 def in_alike_texts(compare: Compare) -> Compare:

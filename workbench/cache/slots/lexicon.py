@@ -77,10 +77,136 @@ SAME_WORD = {
         typescript ts
         kubernetes k8s
         postgresql postgres
+        go golang
+        mongodb mongo
+        macos mac osx
+        homebrew brew
+        command cmd
+        specification spec
+        please pls plz
+        mathematics math maths
+        television tv
+        centimeter cm
+        millimeter mm
+        kilometer km
+        kilogram kg
+        milliliter ml
+        ounce oz
+        pound lb
+        foot feet ft
+        hour hr
+        second sec
+        kilobyte kb
+        megabyte mb
+        gigabyte gb
+        one 1
+        two 2
+        three 3
+        four 4
+        five 5
+        six 6
+        seven 7
+        eight 8
+        nine 9
+        ten 10
     """.strip().splitlines()
     for alias in line.split()[1:]
 }
 """Short form → long form."""
+
+PHRASES = {
+    phrase.strip(): short.strip()
+    for phrase, short in (
+        line.split(":")
+        for line in """
+            amazon web services: AWS
+            google cloud platform: GCP
+            continuous integration: CI
+            visual studio code: VSCode
+            vs code: VSCode
+            c sharp: C#
+            json web token: JWT
+            virtual machine: VM
+            operating system: OS
+            large language model: LLM
+            united states of america: US
+            united states: US
+            united kingdom: UK
+            new york city: NYC
+            gross domestic product: GDP
+            annual percentage rate: APR
+            value added tax: VAT
+        """.strip().splitlines()
+    )
+}
+"""A phrase in lower case → its abbreviation."""
+
+# ── spelling ────────────────────────────────────────────────────────────────────────────────────────────────
+
+OUR = word_set("arm behavi col endeav fav flav glam harb hon hum lab neighb od parl rum sav tum vap vig")
+"""Beginnings of words in -our that Americans write with -or."""
+ISE = tuple(
+    sorted(
+        word_set(
+            "advertis advis aris braise compris compromis concis cruis despis devis disguis enterpris exercis expertis "
+            "franchis improvis likewis merchandis otherwis paradis praise precis premis promis rais revis ris supervis "
+            "surpris televis treatis wise nois rais appris demis excis incis circumcis"
+        )
+    )
+)
+"""Beginnings of words in -ise that nobody writes with -ize."""
+BRITISH = {
+    british: us
+    for line in """
+        grey gray
+        mum mom
+        tyre tire
+        tyres tires
+        cheque check
+        cheques checks
+        programme program
+        programmes programs
+        catalogue catalog
+        dialogue dialog
+        analogue analog
+        defence defense
+        licence license
+        licences licenses
+        aluminium aluminum
+        jewellery jewelry
+        pyjamas pajamas
+        travelling traveling
+        travelled traveled
+        cancelled canceled
+        cancelling canceling
+        labelled labeled
+        labelling labeling
+        modelling modeling
+        fulfil fulfill
+        judgement judgment
+        ageing aging
+        sceptical skeptical
+        storey story
+        plough plow
+        whilst while
+        amongst among
+        learnt learned
+        spelt spelled
+        burnt burned
+    """.strip().splitlines()
+    for british, us in [line.split()]
+}
+"""Other words, as Americans write them."""
+SLIPS = {
+    "teh": "the",
+    "hte": "the",
+    "adn": "and",
+    "taht": "that",
+    "waht": "what",
+    "wich": "which",
+    "hwo": "how",
+}
+"""What the fingers do to the commonest words."""
 
 # ── negation ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -96,6 +222,8 @@ SOFT_NEGATORS = word_set(
 )
 """They may deny in other words what the other text denies with `NEGATORS`."""
 QUESTION_WORDS = word_set("why how what when where who which whose come")
+SUBORDINATING = word_set("before after if when while unless until once because since")
+"""They open a clause that may stand first or last."""
 FILLERS = word_set(
     "a an the be is are was were been am i me my we you your it its this that these those do does did can could "
     "should would will shall may might must have has had please tell show explain any some and or so just"

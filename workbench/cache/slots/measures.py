@@ -40,6 +40,9 @@ _UNITS = """
     month 1 month months
     month 12 year years yr yrs
     data 0.125 bit bits
+    data 125 kilobit kilobits kbit
+    data 125e3 megabit megabits mbit
+    data 125e6 gigabit gigabits gbit
     data 1 byte bytes
     data 1e3 kb kilobyte kilobytes
     data 1e6 mb megabyte megabytes meg megs

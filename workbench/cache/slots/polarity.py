@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from workbench.cache.slots.comparing import Difference, Reading, alike
+from workbench.cache.slots.comparing import Difference, Reading, alike, clauses_moved
 from workbench.cache.slots.lexicon import (
     CONNECTORS,
     FILLERS,
@@ -184,12 +184,12 @@ def directions(text: Text) -> frozenset[Link]:
     segments: list[list[str]] = [[]]
     shown: list[list[str]] = [[]]
     connectors: list[str] = []
-    for word, its_stem in zip(text.words, text.stems, strict=True):
+    for word, its_stem, before in zip(text.words, text.stems, ("", *text.words), strict=False):
         if word in CONNECTORS:
             connectors.append(word)
             segments.append([])
             shown.append([])
-        elif word not in FILLERS or (word == "a" and " A" in text.plain):
+        elif word not in FILLERS or (word == "a" and " A" in text.plain) or (word == "me" and before in CONNECTORS):
             segments[-1].append(its_stem)  # a capital A inside a sentence is a name
             shown[-1].append(word)
     sides = zip(connectors, pairwise(segments), pairwise(shown), strict=True)
@@ -209,7 +209,7 @@ _CHOICE = frozenset({"or", "vs", "versus", "between", "difference", "differ", "c
 
 def compare_directions(a: Reading, b: Reading) -> Iterator[Difference]:
     """``direction``: what stands on the two sides of a connecting word has changed places."""
-    if a.values == b.values:
+    if a.values == b.values or clauses_moved(a.text, b.text):
         return
     here, there = frozenset(a.values), frozenset(b.values)
     pairs = ((x, y) for x in here - there for y in there - here)

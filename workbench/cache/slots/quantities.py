@@ -37,6 +37,8 @@ _ADDRESS = re.compile(r"(\d+(?:\.\d+){3}):(\d+)")
 _VERSION = re.compile(r"\d+(?:\.\d+){2,}|\d+(?:\.\d+)*\.x")
 _YEAR = re.compile(r"1[89]\d\d|20\d\d")
 _ORDINAL_SUFFIXES = frozenset({"st", "nd", "rd", "th"})
+_DEGREES = frozenset({"degree", "degrees"})
+_TEMPERATURES = frozenset({"c", "celsius", "centigrade", "f", "fahrenheit"})
 _MULTIPLIERS = {"k": 1e3, "m": 1e6, "bn": 1e9}
 
 
@@ -148,6 +150,9 @@ class _Scan:
         elif currency or suffix:
             if (unit := currency or suffix) in UNITS:  # else an identifier: 2fa
                 yield _number(digits, unit)
+        elif self._at(1) in _DEGREES and self._at(2) in _TEMPERATURES:
+            yield _number(digits, self._at(2))
+            self.place += 2
         elif self._at(1) in UNITS and self._at(1) != "us":  # dollars
             yield _number(digits, self._at(1))
             self.place += 1

@@ -16,8 +16,10 @@ from workbench.cache.slots.lexicon import (
     NEGATORS,
     QUESTION_WORDS,
     SAME_WORD,
+    SUBORDINATING,
     VOCATIVES,
 )
+from workbench.cache.slots.spelling import american, shortened
 
 Values = tuple[Hashable, ...] | frozenset[Hashable]
 
@@ -27,6 +29,7 @@ REMEMBERED_WORDS = 8192
 _PLAIN = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "−": "-", "–": "-", "\u00a0": " "})
 _SHORT = AUXILIARIES_WITHOUT_APOSTROPHE | CONTRACTED.keys()
 _WORD = re.compile(r"->|=>|→|\w+(?:['.]\w+)*[+#]*")
+_CLAUSE = re.compile(rf"[,;:.!?](?=\s|$)|\b(?=(?:{'|'.join(sorted(SUBORDINATING))})\b)")
 _CALLED = rf"(?:\s+(?:{'|'.join(sorted(VOCATIVES))}|[A-Z]\w{{1,15}}))?"
 # Case by hand, for a name must have its capital.
 _GREETING = re.compile(
@@ -76,6 +79,12 @@ class Text:
         return frozenset(self.stems)
 
     @cached_property
+    def clauses(self) -> tuple[tuple[str, ...], ...]:
+        """The stems of each part between commas and the like, a conjunction opening one of its own; sorted."""
+        parts = (tuple(map(stem, _WORD.findall(part))) for part in _CLAUSE.split(self.lower))
+        return tuple(sorted(part for part in parts if part))
+
+    @cached_property
     def said(self) -> frozenset[str]:
         """The stems of the words that say something by themselves."""
         return self.stem_set - _SAYING_LITTLE
@@ -100,7 +109,7 @@ def plain_text(text: str) -> Text:
         thanks := _THANKS.search(plain, max(1, len(plain) - _LONGEST_FAREWELL))
     ):
         plain = plain[: thanks.start()]
-    return Text(plain)
+    return Text(shortened(plain))
 
 
 @lru_cache(maxsize=REMEMBERED_WORDS)
@@ -121,7 +130,7 @@ def _in_full(word: str) -> tuple[str, ...]:
 @lru_cache(maxsize=REMEMBERED_WORDS)
 def stem(word: str) -> str:
     """`word` without a plural s, -ing, -ed or final e, short forms in full: "uses" is "using", "repo" "repository"."""
-    word = SAME_WORD.get(word, word)
+    word = american(SAME_WORD.get(word, word))
     if word.endswith("s") and not word.endswith("ss") and len(word) > 3:
         word = word[:-1]
         word = SAME_WORD.get(word, word)

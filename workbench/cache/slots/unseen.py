@@ -110,7 +110,7 @@ def compare_layouts(a: Reading, b: Reading) -> Iterator[Difference]:
 
 # ── operators and one-letter names ──────────────────────────────────────────────────────────────────────────
 
-_OPERATORS = re.compile(r"[<>=!+\-*/%&|~^\\]+|[\[\]{}()]")
+_OPERATORS = re.compile(r"\\[A-Za-z]\b|\?[.:](?=[\s\w])|(?<!\w)::|::(?!\w)|:=|[<>=!+\-*/%&|~^\\]+|[\[\]{}()]")
 _ROUND = frozenset("()")
 _MINUS = re.compile(r"(?:\b\w|[\d)]) - (?:\w\b|[\d(])")
 _LETTER = re.compile(r"(?<![\w.])(?<!\w')[^\W\d_](?!\w|'\w\w|\.\w|-\w\w)")
@@ -168,6 +168,28 @@ def _is_variable(text: str, found: re.Match[str]) -> bool:
 _ARTICLES = frozenset({"a", "i"})
 _A_IS_NAMED = re.compile(rf"\b[aA]\b(?!\s+(?!(?:{'|'.join(sorted(AFTER_A_LETTER))})\b)\w)")
 _BESIDE_NAMES = frozenset("<>=+*/%&|^[]")
+
+# ── bits and bytes ──────────────────────────────────────────────────────────────────────────────────────────
+
+_DATA = re.compile(r"(?<![^\W\d])([KMGT]i?[bB])(?:ps|/s)?\b")
+
+
+def data_units(text: Text) -> frozenset[str]:
+    """Bits and bytes by their prefix, where it is a capital: "Mb", "GB"; who types "mb" means either."""
+    return frozenset(_DATA.findall(text.plain))
+
+
+def compare_data_units(a: Reading, b: Reading) -> Iterator[Difference]:
+    """``units``: bits in one text are bytes in the other."""
+    if a.values != b.values and {unit.swapcase()[-1] + unit[:-1] for unit in _only(a, b)} & {
+        unit[-1] + unit[:-1] for unit in _only(b, a)
+    }:
+        yield Difference("units", _only(a, b), _only(b, a))
+
+
+def _only(here: Reading, there: Reading) -> list[str]:
+    return sorted(str(value) for value in here.values if value not in there.values)
+
 
 # ── case ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from workbench.cache.slots.comparing import Difference, Reading, alike
+from workbench.cache.slots.comparing import Difference, Reading, alike, clauses_moved
 from workbench.cache.slots.lexicon import (
     ABBREVIATIONS,
     CONNECTORS,
@@ -69,7 +69,7 @@ def compare_order(a: Reading, b: Reading) -> Iterator[Difference]:
     "one-word-replaced" and "one-word-added": the texts are equal but for that word. In texts worded quite differently
     order says nothing.
     """
-    if a.text.words == b.text.words or not alike(a.text, b.text):
+    if a.text.words == b.text.words or not alike(a.text, b.text) or clauses_moved(a.text, b.text):
         return
     ours, theirs = (tuple(place for place in reading.values if isinstance(place, Placed)) for reading in (a, b))
     stems, other_stems = [place.stem for place in ours], [place.stem for place in theirs]
