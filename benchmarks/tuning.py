@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,13 +33,14 @@ from benchmarks.lookups import (
     without_twins,
 )
 from benchmarks.natural import natural_pairs
+from benchmarks.vocabulary import fit_weights, fit_words
 from workbench.cache.embedder import Embedder
 from workbench.cache.features import feature_names, features
-from workbench.cache.guards import GUARDS_VERSION, PRECISE, SLOT_NAMES, conflicts, read_text
+from workbench.cache.guards import GUARDS_VERSION, PRECISE, SLOT_NAMES, conflicts
 from workbench.cache.model_folder import minilm_folder
 from workbench.cache.policy import POLICY_VERSION, Policy, Probe, Score, Second, Weighed, save_policy
 from workbench.cache.risk import DELTA, Floats, crc_cut, rcps_cut
-from workbench.cache.slots.spelling import is_slip, repaired
+from workbench.cache.slots.spelling import repaired
 from workbench.cache.trees import LEAF, Node, Trees
 from workbench.cache.verifier import Verifier
 from workbench.errors import ConfigurationError
@@ -47,9 +48,6 @@ from workbench.settings import data_folder
 
 VERIFIER_SHARE = 0.8
 """Of the training families, by name; the verifier learns from the same."""
-
-LEAST_COUNT = 3
-"""A word that is rarer among the training texts weighs as much as an unknown one."""
 
 SELDOM = 30
 """A slot that differs in fewer pairs than this is taken as its author meant it."""
@@ -164,31 +162,6 @@ def _forbids(name: str, counts: dict[str, Counter[str]], total: Counter[str]) ->
         return name in PRECISE
     ratio = ((trap + 1) / total["trap"]) / ((same + 1) / (total["near"] + total["paraphrase"]))
     return ratio >= (LEAST_PRECISE_RATIO if name in PRECISE else LEAST_RATIO)
-
-
-def fit_weights(texts: Sequence[str]) -> dict[str, float]:
-    """Inverse document frequencies of the stems of these texts: the logarithm of texts ÷ texts with the stem."""
-    counts = Counter(word for text in texts for word in read_text(text).stem_set)
-    return {word: round(math.log(len(texts) / count), 2) for word, count in counts.items() if count >= LEAST_COUNT}
-
-
-def fit_words(texts: Sequence[str], vocabulary: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(known, real): words that slips are put right to, and those of the vocabulary that look like slips of these.
-
-    What is frequent, but not in the vocabulary, may be a frequent slip itself.
-    """
-    counts = Counter(word for text in texts for word in read_text(text).words if word.isascii() and word.isalpha())
-    often = {word for word, count in counts.items() if count >= LEAST_COUNT and len(word) > 2}
-    known = (often & vocabulary) | (often - _slips(often - vocabulary, often & vocabulary))
-    return tuple(sorted(known)), tuple(sorted(_slips(vocabulary - known, known)))
-
-
-def _slips(words: Iterable[str], known: Iterable[str]) -> set[str]:
-    """Those of the words that look like slips of a known one."""
-    by_ends: dict[str, list[str]] = {}
-    for each in known:
-        by_ends.setdefault(each[0] + each[-1], []).append(each)
-    return {word for word in words if any(is_slip(word, each) for each in by_ends.get(word[0] + word[-1], ()))}
 
 
 def fit_score(pairs: Sequence[Pair], policy: Policy, vectors: Vectors, *, seed: int) -> Score:
