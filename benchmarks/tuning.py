@@ -33,12 +33,21 @@ from benchmarks.lookups import (
     without_twins,
 )
 from benchmarks.natural import natural_pairs
-from benchmarks.vocabulary import fit_weights, fit_words
+from benchmarks.vocabulary import dictionary, fit_weights, fit_words
 from workbench.cache.embedder import Embedder
 from workbench.cache.features import feature_names, features
 from workbench.cache.guards import GUARDS_VERSION, PRECISE, SLOT_NAMES, conflicts
 from workbench.cache.model_folder import minilm_folder
-from workbench.cache.policy import POLICY_VERSION, Policy, Probe, Score, Second, Weighed, save_policy
+from workbench.cache.policy import (
+    POLICY_VERSION,
+    Policy,
+    Probe,
+    Score,
+    Second,
+    Weighed,
+    compared_similarity,
+    save_policy,
+)
 from workbench.cache.risk import DELTA, Floats, crc_cut, rcps_cut
 from workbench.cache.slots.spelling import repaired
 from workbench.cache.trees import LEAF, Node, Trees
@@ -169,14 +178,15 @@ def fit_score(pairs: Sequence[Pair], policy: Policy, vectors: Vectors, *, seed: 
     ensemble = study_module("sklearn.ensemble")
 
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.a, pair.b)))
-    weights, (known, real) = fit_weights(texts), fit_words(texts, vectors.embedder.words())
+    weights, (known, real) = fit_weights(texts), fit_words(texts, vectors.embedder.words() | dictionary())
     known_words, real_words = frozenset(known), frozenset(real)
     rows, kept = [], []
     for pair, similarity in zip(pairs, vectors.similarities(pairs).tolist(), strict=True):
         a, b = repaired(pair.a, pair.b, known=known_words, real=real_words)
         found = conflicts(a, b)
         if not any(conflict.slot in policy.vetoes for conflict in found):
-            rows.append(features(a, b, similarity=similarity, found=found, weights=weights))
+            compared = compared_similarity(a, b, similarity)
+            rows.append(features(a, b, similarity=compared, found=found, weights=weights))
             kept.append(pair)
     model = ensemble.GradientBoostingClassifier(random_state=seed, **TREES)
     model.fit(np.array(rows), [pair.same for pair in kept], sample_weight=balanced(kept))
@@ -233,7 +243,7 @@ def fit_second(pairs: Sequence[Pair], policy: Policy, vectors: Vectors, ask: Ask
     for pair, similarity in zip(pairs, vectors.similarities(pairs).tolist(), strict=True):
         weighed = policy.weigh(pair.a, pair.b, similarity)
         if isinstance(weighed, Weighed) and (logit := ask(weighed.question, weighed.candidate)) is not None:
-            rows.append((weighed.logit, logit, similarity))
+            rows.append((weighed.logit, logit, weighed.compared))
             kept.append(pair)
             asked.append((weighed.question, weighed.candidate))
     table, same = np.array(rows), np.array([pair.same for pair in kept])

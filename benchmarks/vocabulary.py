@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import keyword
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from benchmarks.compile_embedder import study_module
 from workbench.cache.guards import read_text
 from workbench.cache.slots.spelling import is_slip
 
 LEAST_COUNT = 3
 """A word that is rarer among the training texts weighs as much as an unknown one."""
+
+LEAST_OFTEN = 10
+"""Slips are put right to words that are at least so frequent: beside a rare one another rare word is likelier."""
+
+
+def dictionary() -> frozenset[str]:
+    """English words and those of Python, in lower case; needs the study extra."""
+    english = study_module("spellchecker").SpellChecker().word_frequency.words()
+    return frozenset(map(str.lower, (*english, *sys.stdlib_module_names, *keyword.kwlist)))
 
 
 def fit_weights(texts: Sequence[str]) -> dict[str, float]:
@@ -25,7 +37,7 @@ def fit_words(texts: Sequence[str], vocabulary: frozenset[str]) -> tuple[tuple[s
     What is frequent, but not in the vocabulary, may be a frequent slip itself.
     """
     counts = Counter(word for text in texts for word in read_text(text).words if word.isascii() and word.isalpha())
-    often = {word for word, count in counts.items() if count >= LEAST_COUNT and len(word) > 2}
+    often = {word for word, count in counts.items() if count >= LEAST_OFTEN and len(word) > 2}
     known = (often & vocabulary) | (often - _slips(often - vocabulary, often & vocabulary))
     return tuple(sorted(known)), tuple(sorted(_slips(vocabulary - known, known)))
 

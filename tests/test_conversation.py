@@ -185,7 +185,7 @@ def test_refusal_names_the_turn_and_what_differs(turns: tuple[str, ...], reason:
     assert missed.decision.turns == 1
 
 
-@pytest.mark.parametrize(("first", "comes_to"), [(READ, Hit), ("how do i read a file in python", Miss)])
+@pytest.mark.parametrize(("first", "comes_to"), [(READ, Hit), ("how can i read files in python", Miss)])
 def test_nobody_vouches_for_last_words_whose_earlier_turns_were_not_compared(first: str, comes_to: type) -> None:
     score = policy_that_ships().score
     assert score

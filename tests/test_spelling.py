@@ -55,7 +55,22 @@ def test_slips_are_known(word: str, target: str) -> None:
 
 @pytest.mark.parametrize(
     ("word", "other"),
-    [("mysql", "mssql"), ("cython", "python"), ("installer", "installed"), ("request", "requests"), ("cat", "cut")],
+    [
+        *(
+            ("mysql", "mssql"),
+            ("cython", "python"),
+            ("installer", "installed"),
+            ("request", "requests"),
+            ("cat", "cut"),
+        ),
+        *(
+            ("lactase", "lactose"),
+            ("umount", "unmount"),
+            ("pprint", "print"),
+            ("invert", "insert"),
+            ("unload", "upload"),
+        ),
+    ],
 )
 def test_other_words_are_no_slips(word: str, other: str) -> None:
     assert not is_slip(word, other)
@@ -78,10 +93,22 @@ def test_slips_are_put_right_after_the_other_text() -> None:
         ("who is Pyhton", "who is python"),
         ("learn pyhton", "learn snakes"),
         ("craete x", "crate x"),
+        ("say “pyhton”", "say “python”"),
+        ("do you spell it diffrence", "do you spell it difference"),
+        ("is pyhton a package", "is python a package"),
+        ("bash: pyhton: command not found", "bash: python: command not found"),
+        ("import this\nprint in pyhton", "import this\nprint in python"),
     ],
 )
 def test_what_may_be_meant_stays(one: str, other: str) -> None:
     assert repaired(one, other, known=KNOWN, real=REAL) == (one, other)
+
+
+def test_what_may_be_a_slip_of_two_words_stays() -> None:
+    known = frozenset({"branch", "branach"})
+    assert repaired("the brnach", "the branch", known=known, real=frozenset()) == ("the branch",) * 2
+    either = ("the brnach", "a branch or a branach")
+    assert repaired(*either, known=known, real=frozenset()) == either
 
 
 @given(st.text(max_size=80), st.text(max_size=80))

@@ -58,6 +58,7 @@ from workbench.cache.slots.polarity import (
 )
 from workbench.cache.slots.quantities import quantities
 from workbench.cache.slots.quantity import compare_quantities
+from workbench.cache.slots.repeats import compare_signs, compare_spellings, is_repeat, spelled, typed
 from workbench.cache.slots.text import Text, Values, plain_text
 from workbench.cache.slots.unseen import (
     accented,
@@ -74,7 +75,7 @@ from workbench.cache.slots.unseen import (
 )
 from workbench.cache.slots.word_order import compare_order, word_order
 
-GUARDS_VERSION = 4
+GUARDS_VERSION = 5
 """Raise it when any reading or rule changes: a policy was measured with one version."""
 
 REMEMBERED = 4096
@@ -125,6 +126,11 @@ def _conflicts(a: str, b: str) -> Iterator[Conflict]:
         if values != other_values:
             for found in slot.compare(Reading(one, values), Reading(other, other_values)):
                 yield Conflict(found.name, _shown(found.a), _shown(found.b))
+
+
+def repeats(a: str, b: str) -> bool:
+    """Whether `b` asks what `a` asks in the same words; what the slots say of the two is another matter."""
+    return a == b or is_repeat(read_text(a), read_text(b))
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -181,7 +187,9 @@ SLOTS = (
     Slot(("case",), cased, compare_case),
     Slot(("units",), data_units, compare_data_units),
     Slot(_loosening("operators"), operators, in_alike_texts(unequal("operators"))),
+    Slot(("operators",), typed, compare_signs),
     Slot(_loosening("letters"), letters, in_alike_texts(unequal("letters"))),
+    Slot(("spelling",), spelled, compare_spellings),
     Slot(("layout", "layout-other"), layout, compare_layouts),
     Slot(("order", "one-word-added", "one-word-replaced", "word-order"), word_order, compare_order),
     Slot(("condition-missing",), conditions, differ("condition-missing")),

@@ -18,7 +18,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from workbench.cache.features import feature_names, features
-from workbench.cache.guards import GUARDS_VERSION, PRECISE, SLOT_NAMES, Conflict, conflicts
+from workbench.cache.guards import GUARDS_VERSION, PRECISE, SLOT_NAMES, Conflict, conflicts, repeats
 from workbench.cache.slots.spelling import repaired
 from workbench.cache.trees import Trees
 from workbench.errors import ConfigurationError
@@ -108,6 +108,8 @@ class Weighed:
     question: str
     candidate: str
     """Both as they were compared, slips put right: so the verifier reads them."""
+    compared: float
+    """The cosine as evidence: 1 where these two are the same words."""
 
 
 # ── the file ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -211,7 +213,7 @@ class Second(BaseModel):
 
     def logit(self, weighed: Weighed, verifier: float) -> float:
         """All evidence together."""
-        return self.intercept + self.first * weighed.logit + self.verifier * verifier + self.cosine * weighed.similarity
+        return self.intercept + self.first * weighed.logit + self.verifier * verifier + self.cosine * weighed.compared
 
 
 class Policy(BaseModel):
@@ -269,6 +271,7 @@ class Policy(BaseModel):
 
     def weigh(self, question: str, candidate: str, similarity: float) -> Weighed | Serve | Refuse:
         """What the guards, the gate and the cheap evidence say; `similarity` is the cosine of the two."""
+        same_words = repeats(question, candidate)
         question, candidate = self.spelled(question, candidate)
         found = conflicts(question, candidate)
         veto = next((conflict for conflict in found if conflict.slot in self.vetoes), None)
@@ -276,12 +279,13 @@ class Policy(BaseModel):
             return self._refuse(veto.slot, similarity, (veto,))
         if not similarity >= self.gate:  # so written that a NaN is refused
             return self._refuse("below-threshold", similarity, found)
-        if self.score is None or question == candidate:
+        if self.score is None or (same_words and not found):
             return Serve(similarity, self.gate, differing=tuple(conflict.slot for conflict in found))
-        row = features(question, candidate, similarity=similarity, found=found, weights=self.score.weights)
+        compared = compared_similarity(question, candidate, similarity)
+        row = features(question, candidate, similarity=compared, found=found, weights=self.score.weights)
         logit = self.score.trees.logit(row)
         asks = self.second is not None and self.second.low <= logit < self.second.high
-        return Weighed(similarity, logit, asks, found, question, candidate)
+        return Weighed(similarity, logit, asks, found, question, candidate, compared)
 
     def spelled(self, question: str, candidate: str) -> tuple[str, str]:
         """Both with the slips put right that the other shows."""
@@ -340,6 +344,14 @@ class Policy(BaseModel):
         shown = named or found[0]
         said = named.slot if named else reason
         return Refuse(said, similarity, self.gate, shown.slot, shown.a_value, shown.b_value, score, cut)
+
+
+def compared_similarity(question: str, candidate: str, similarity: float) -> float:
+    """The cosine of two texts whose slips were put right, `similarity` being that of the texts as they came.
+
+    The vectors are of these. Where the same words have come out, their cosine is known without them.
+    """
+    return 1.0 if repeats(question, candidate) else similarity
 
 
 def _or_infinite(logit: float | None) -> float:

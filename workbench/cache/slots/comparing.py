@@ -45,7 +45,9 @@ def alike(a: Text, b: Text) -> bool:
 
 def clauses_moved(a: Text, b: Text) -> bool:
     """Whether both have the same clauses, a subordinate one in another place: "if X, how Y" and "how Y if X"."""
-    return len(a.clauses) > 1 and a.clauses == b.clauses and any(part[0] in _SUBORDINATING for part in a.clauses)
+    if len(a.clauses) != 2 or a.clauses != b.clauses:
+        return False  # of more, who knows which consequence belongs to which condition
+    return sum(part[0] in _SUBORDINATING for part in a.clauses) == 1
 
 
 def in_alike_texts(compare: Compare) -> Compare:

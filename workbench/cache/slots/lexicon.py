@@ -79,7 +79,7 @@ SAME_WORD = {
         postgresql postgres
         go golang
         mongodb mongo
-        macos mac osx
+        macos osx
         homebrew brew
         command cmd
         specification spec
@@ -92,7 +92,6 @@ SAME_WORD = {
         kilogram kg
         milliliter ml
         ounce oz
-        pound lb
         foot feet ft
         hour hr
         second sec
@@ -113,6 +112,35 @@ SAME_WORD = {
     for alias in line.split()[1:]
 }
 """Short form → long form."""
+
+NO_PLURALS = word_set("https news")
+"""Without their s they are another word."""
+
+NOT_ALWAYS_SAME = word_set("email mail")
+"""Of these, what alone may be another thing: who mails a parcel does not e-mail it."""
+
+COURTEOUS = word_set("please pls plz kindly")
+OPENINGS = tuple(
+    tuple(phrase.split())
+    for phrase in """
+        could you
+        can you
+        would you
+        will you
+        tell me
+        do you know
+        i would like to know
+        quick question
+        hey
+        hi
+        hello
+        ok
+        okay
+        so
+        well
+    """.strip().splitlines()
+)
+"""With these a question may begin, and is the same without."""
 
 PHRASES = {
     phrase.strip(): short.strip()
@@ -141,6 +169,9 @@ PHRASES = {
 }
 """A phrase in lower case → its abbreviation."""
 
+CAPITALISED = {"vs code": "(?-i:VS Code)"}
+"""A phrase that is one in these capitals only, for who compares Python vs code review means no editor; a pattern."""
+
 # ── spelling ────────────────────────────────────────────────────────────────────────────────────────────────
 
 OUR = word_set("arm behavi col endeav fav flav glam harb hon hum lab neighb od parl rum sav tum vap vig")
@@ -160,8 +191,6 @@ BRITISH = {
     for line in """
         grey gray
         mum mom
-        tyre tire
-        tyres tires
         cheque check
         cheques checks
         programme program

@@ -14,6 +14,7 @@ from workbench.cache.slots.lexicon import (
     CONTRACTED,
     FILLERS,
     NEGATORS,
+    NO_PLURALS,
     QUESTION_WORDS,
     SAME_WORD,
     SUBORDINATING,
@@ -60,7 +61,7 @@ class Text:
         found: list[str] = []
         for word in _WORD.findall(self.lower):
             if "'" in word or word in _SHORT:
-                found += _in_full(word)
+                found += in_full(word)
             else:
                 found.append(word)
         return tuple(found)
@@ -113,7 +114,7 @@ def plain_text(text: str) -> Text:
 
 
 @lru_cache(maxsize=REMEMBERED_WORDS)
-def _in_full(word: str) -> tuple[str, ...]:
+def in_full(word: str) -> tuple[str, ...]:
     """The words of a contraction: "what's" is "what is", "Bob's" is "Bob", "wont" is "will not"."""
     if word in AUXILIARIES_WITHOUT_APOSTROPHE:
         word = f"{word[:-1]}'t"
@@ -131,7 +132,7 @@ def _in_full(word: str) -> tuple[str, ...]:
 def stem(word: str) -> str:
     """`word` without a plural s, -ing, -ed or final e, short forms in full: "uses" is "using", "repo" "repository"."""
     word = american(SAME_WORD.get(word, word))
-    if word.endswith("s") and not word.endswith("ss") and len(word) > 3:
+    if word.endswith("s") and not word.endswith("ss") and len(word) > 3 and word not in NO_PLURALS:
         word = word[:-1]
         word = SAME_WORD.get(word, word)
     for ending in ("ing", "ed", "e"):

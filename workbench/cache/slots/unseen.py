@@ -171,19 +171,21 @@ _BESIDE_NAMES = frozenset("<>=+*/%&|^[]")
 
 # ── bits and bytes ──────────────────────────────────────────────────────────────────────────────────────────
 
-_DATA = re.compile(r"(?<![^\W\d])([KMGT]i?[bB])(?:ps|/s)?\b")
+_DATA = re.compile(r"(?<![^\W\d])([KMGTP]i?[bB]|k(?:B|b(?=ps)))(?:ps|/s)?\b")
 
 
-def data_units(text: Text) -> frozenset[str]:
-    """Bits and bytes by their prefix, where it is a capital: "Mb", "GB"; who types "mb" means either."""
-    return frozenset(_DATA.findall(text.plain))
+def data_units(text: Text) -> tuple[str, ...]:
+    """Bits and bytes by their prefix, where it or the B is a capital, in order; who types "mb" means either."""
+    return tuple(found.replace("k", "K") for found in _DATA.findall(text.plain))
 
 
 def compare_data_units(a: Reading, b: Reading) -> Iterator[Difference]:
-    """``units``: bits in one text are bytes in the other."""
-    if a.values != b.values and {unit.swapcase()[-1] + unit[:-1] for unit in _only(a, b)} & {
-        unit[-1] + unit[:-1] for unit in _only(b, a)
-    }:
+    """``units``: bits in one text are bytes in the other, or both stand in another order."""
+    if a.values == b.values:
+        return
+    if sorted(map(str, a.values)) == sorted(map(str, b.values)):
+        yield Difference("units", a.values, b.values)
+    elif {unit.swapcase()[-1] + unit[:-1] for unit in _only(a, b)} & {unit[-1] + unit[:-1] for unit in _only(b, a)}:
         yield Difference("units", _only(a, b), _only(b, a))
 
 
