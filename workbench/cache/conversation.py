@@ -3,8 +3,8 @@
 Such questions are kept and looked for under their outer scope, which is equal only where all but the words is: system
 prompt, tools, images, tool calls and their results, what the client wraps around words, and which message has words.
 Each earlier turn must then say the same. A user's turn is decided on as the question itself is. An assistant's turn
-that differs must hold no other number, name or other precise value, and be as near as the audit's judge asks of two
-answers to one question.
+that differs must hold no other number, name or other precise value, and be as near as the audit's embedding judge asks
+of two answers to one question.
 
 Nothing is lost by this: conversations with identical earlier turns come first, and where so many others are near that
 these could not be found, a new one is kept under its strict scope, where it is looked for too.
