@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from workbench.cache.embedder import Embedder, EmbeddingService
-from workbench.cache.judges import PIECE_WORDS, Answer, EmbeddingJudge, LlmJudge, Verdict, calibrated_cuts
+from workbench.cache.judges import (
+    MOST_UNSURE,
+    PIECE_WORDS,
+    Answer,
+    EmbeddingJudge,
+    LlmJudge,
+    Verdict,
+    calibrated_cuts,
+)
 from workbench.cache.model_folder import minilm_folder
 from workbench.cache.store import Vector
 from workbench.settings import data_folder
@@ -141,6 +149,12 @@ def test_cuts_keep_their_errors_on_both_sides() -> None:
         ("**Different**, since the port is another.", "different"),
         ("UNSURE", "unsure"),
         ("I think they are the SAME", "unsure"),
+        ("Same - both name the port.", "same"),
+        ("DIFFERENT\nThe port is another.", "different"),
+        (" *same*", "same"),
+        ("Different wording, same answer", "unsure"),
+        ("Same-sounding, but wrong", "unsure"),
+        ("SAME/DIFFERENT", "unsure"),
         ("", "unsure"),
     ],
 )
@@ -155,3 +169,40 @@ def test_only_the_first_word_of_a_models_reply_counts(reply: str, says: str) -> 
     assert (verdict.says, verdict.tokens) == (says, 42)
     (prompt,) = prompts
     assert all(text in prompt for text in ("Which {port}?", "It is 80.", "It is 443."))
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "expected"),
+    [
+        ("", "It is 80.", Verdict("unsure", 0.0)),
+        ("It is 80.", " \n", Verdict("unsure", 0.0)),
+        ("", "", Verdict("unsure", 0.0)),
+        ("It is 80.\n", " It is 80.", Verdict("same", 1.0)),
+    ],
+)
+def test_model_is_not_asked_what_is_clear_without_it(one: str, two: str, expected: Verdict) -> None:
+    async def ask(prompt: str) -> Answer:
+        raise AssertionError(prompt)
+
+    assert asyncio.run(LlmJudge(ask).compare("Which port?", one, two)) == expected
+
+
+def test_model_that_is_never_sure_is_told_once_until_it_was_sure(caplog: pytest.LogCaptureFixture) -> None:
+    replies = ["Perhaps"] * 2 * MOST_UNSURE + ["SAME"] + ["Perhaps"] * (MOST_UNSURE - 1)
+    said = iter(replies)
+
+    async def ask(prompt: str) -> Answer:
+        return Answer(next(said), 1, "toy 1")
+
+    async def story(judge: LlmJudge, times: int) -> None:
+        for _ in range(times):
+            await judge.compare("Which port?", "It is 80.", "It is 443.")
+
+    judge = LlmJudge(ask)
+    asyncio.run(story(judge, MOST_UNSURE - 1))
+    assert caplog.messages == []
+    asyncio.run(story(judge, len(replies) - MOST_UNSURE + 1))
+    assert caplog.messages == [
+        f"judge.unsure judge='llm toy 1' in_a_row={MOST_UNSURE} "
+        "remedy='set WORKBENCH_AUDIT_JUDGE_MODEL to a capable model'"
+    ]
