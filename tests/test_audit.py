@@ -15,7 +15,7 @@ from benchmarks.audit_simulation import RULES, Runs, Scenario
 from tests.stores import LARGE_BYTES, opened
 from workbench.cache import audit_rules
 from workbench.cache.audit import READ_EVERY_S, Audit, Permission
-from workbench.cache.audit_check import Alias, Check, Match, Outcome, Skipped, Unsure, Wrong
+from workbench.cache.audit_check import Alias, Check, Doubted, Match, Outcome, Skipped, Unsure, Wrong
 from workbench.cache.audit_state import (
     MOST_BLOCKED,
     MOST_SCOPES,
@@ -28,7 +28,7 @@ from workbench.cache.audit_state import (
     Seen,
     Start,
 )
-from workbench.cache.judges import Answer, Verdict
+from workbench.cache.judges import Answer, Judge, LlmJudge, Verdict
 from workbench.cache.memory_store import MemoryStore
 from workbench.cache.shared_state import NAME, SharedState
 from workbench.cache.sqlite_store import SqliteStore
@@ -40,29 +40,38 @@ TRUSTED = Rules(measured=(5_000, 0))
 
 
 class ExactJudge:
-    """The same words are the same answer; an empty one says nothing."""
+    """The first word is the answer."""
 
     name = "exact"
 
     async def compare(self, question: str, one: str, two: str) -> Verdict:
-        if not one or not two:
-            return Verdict("unsure", 0.0)
-        return Verdict("same" if one == two else "different", 1.0, tokens=1)
+        return Verdict("same" if one.split()[0] == two.split()[0] else "different", 1.0, tokens=1)
+
+
+class SameJudge(ExactJudge):
+    """Says the same of everything until it is told better."""
+
+    is_better = False
+
+    async def compare(self, question: str, one: str, two: str) -> Verdict:
+        return await super().compare(question, one, two) if self.is_better else Verdict("same", 1.0)
 
 
 class Thinker:
-    """Gives the answers in order, the last one for ever, or until it was asked so often."""
+    """Gives the answers in order, the last one for ever, or until it was asked so often; in other words each time."""
 
-    def __init__(self, *answers: str, most: int = 10**9) -> None:
+    def __init__(self, *answers: str, most: int = 10**9, repeats: bool = False) -> None:
         self._answers = list(answers)
         self._most = most
+        self._repeats = repeats
         self.asked = 0
 
     async def __call__(self) -> Answer:
         if self.asked >= self._most:
             return await unreachable()
         self.asked += 1
-        return Answer(self._answers.pop(0) if len(self._answers) > 1 else self._answers[0], 10)
+        said = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return Answer(said if self._repeats else f"{said} {self.asked}", 10)
 
 
 async def unreachable() -> Answer:
@@ -77,10 +86,10 @@ def audit(
     start: Start = "open",
     draw: Callable[[], float] = lambda: 0.5,
     judged: bool = True,
+    judge: Judge | None = None,
 ) -> Audit:
-    return Audit(
-        store, epoch=epoch, rules=rules, judge=ExactJudge() if judged else None, start=lambda _: start, draw=draw
-    )
+    judge = judge or ExactJudge() if judged else None
+    return Audit(store, epoch=epoch, rules=rules, judge=judge, start=lambda _: start, draw=draw)
 
 
 def match(number: int = 0, *, scope: str = "s", stored: str = "right", tenant: str = "t", era: int = 0) -> Match:
@@ -132,6 +141,61 @@ def test_an_answer_is_wrong_only_if_two_fresh_ones_agree_against_it(
     with_memory(story)
 
 
+def test_a_second_answer_in_the_same_words_confirms_nothing_and_the_pair_is_not_served_again() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store)
+        await it.look("t")
+        for number in range(60):
+            check = it.served(match(number, stored="bad"))
+            assert check
+            told = await it.check(check, Thinker("right", repeats=True))
+            assert told == Doubted(f"entry{number}", f"digest{number}")
+        standing = it.standing("t")
+        assert (standing.mode, standing.wrong, standing.unsure, standing.labels) == ("open", 0, 60, 0)
+        assert (standing.blocked, standing.closed_scopes) == (60, 0)
+        assert permission(it, match(7)) == "seen-wrong"
+        assert permission(it, match(99)) == "serve"
+
+    with_memory(story)
+
+
+def test_the_judge_is_not_asked_where_the_words_are_the_same() -> None:
+    async def story(store: MemoryStore) -> None:
+        it, thinker = audit(store), Thinker("right\n", repeats=True)
+        await it.look("t")
+        check = it.served(match(stored="right"))
+        assert check
+        assert isinstance(await it.check(check, thinker), Alias)
+        assert isinstance(await it.label(match(1), Answer(" right", 10)), Alias)
+        assert (it.standing("t").spent.comparisons, thinker.asked) == (0, 1)  # nor is a control made
+
+    with_memory(story)
+
+
+@pytest.mark.parametrize("alarms", [0.1, 0.3])
+@pytest.mark.parametrize("scopes", [1, 50])
+def test_false_alarms_that_repeat_themselves_close_nothing(alarms: float, scopes: int) -> None:
+    """At temperature 0 neither Thinker nor judge ever says anything else of the same."""
+    drawn = random.Random(3)  # noqa: S311 - no secret
+
+    async def ask(prompt: str) -> Answer:
+        return Answer("DIFFERENT" if random.Random(prompt).random() < alarms else "SAME", 1, "m 1")  # noqa: S311
+
+    async def story(store: MemoryStore) -> None:
+        it = audit(store, rules=Rules(), judge=LlmJudge(ask), draw=drawn.random)
+        await it.look("t")
+        for number in range(800):
+            hit = match(number, scope=str(number % scopes), stored=f"answer {number} in other words")
+            if check := it.served(hit):
+                await it.check(check, Thinker(f"answer {number}", repeats=True))
+        standing = it.standing("t")
+        assert (standing.mode, standing.closed_scopes) == ("open", 0)
+        assert standing.false_alarms == 1
+        assert standing.blocked > 0
+
+    with_memory(story)
+
+
 def test_a_thinker_that_cannot_be_asked_is_no_verdict_and_is_counted() -> None:
     async def story(store: MemoryStore) -> None:
         it = audit(store)
@@ -157,7 +221,7 @@ def test_what_checks_and_controls_cost_is_counted() -> None:
         spent = it.standing("t").spent
         assert (spent.answers, spent.comparisons, spent.tokens) == (2, 2, 22)  # the check, and a control
         assert thinker.asked == 2
-        await it.check(check, thinker, fresh=Answer("right", 10))
+        await it.check(check, thinker, fresh=Answer("right again", 10))
         assert thinker.asked == 3
 
     with_memory(story)
@@ -411,6 +475,52 @@ def test_an_opened_tenant_begins_with_fifty_checks_and_keeps_its_labels() -> Non
     with_memory(story)
 
 
+def test_shadow_mode_stays_shut_for_a_judge_that_calls_unrelated_answers_the_same() -> None:
+    questions = ["Who wrote Faust?", "How tall is Everest?", "Name a prime"]
+
+    async def story(store: MemoryStore) -> None:
+        judge = SameJudge()
+        it = audit(store, start="shadow", judge=judge)
+        await it.look("t")
+
+        async def lookups(first: int, count: int) -> None:
+            for number in range(first, first + count):
+                check = it.withheld(replace(match(number, stored=f"a{number}"), question=questions[number % 3]))
+                assert check
+                await it.check(check, Thinker(f"a{number}"), fresh=Answer(f"a{number} again", 10))
+                for _ in range(20):
+                    it.missed("t", era=0)
+
+        await lookups(0, 40)
+        standing = it.standing("t")
+        assert (standing.mode, standing.lookups, standing.wrong) == ("shadow", 840, 0)
+        assert standing.contrasts == standing.contrasts_missed == 39
+        judge.is_better = True
+        await lookups(40, 4)
+        assert it.standing("t").mode == "shadow"
+        await lookups(44, 2)
+        assert (it.standing("t").mode, it.standing("t").contrasts_missed) == ("open", 39)
+
+    with_memory(story)
+
+
+@pytest.mark.parametrize("fault", [asyncio.CancelledError(), ZeroDivisionError("a fault of its own")], ids=repr)
+def test_a_check_that_is_broken_off_counts_against_the_tenant_in_shadow_mode(fault: BaseException) -> None:
+    async def broken() -> Answer:
+        raise fault
+
+    async def story(store: MemoryStore) -> None:
+        it = audit(store, start="shadow")
+        await it.look("t")
+        check = it.withheld(match(stored="bad"))
+        assert check
+        with pytest.raises(type(fault)):
+            await it.check(check, broken, fresh=Answer("right", 10))
+        assert (it.standing("t").lookups, it.standing("t").unsure) == (1, 1)
+
+    with_memory(story)
+
+
 # ── free labels ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -430,6 +540,28 @@ def test_misses_in_the_gray_zone_label_their_pair_and_move_the_next_cut() -> Non
         assert shift
         assert (shift.cut, shift.labels) == (0.7, 2)
         assert it.next_cut("other", rule) is None
+
+    with_memory(story)
+
+
+def test_ever_fewer_misses_are_labelled_and_each_stands_for_more() -> None:
+    async def story(store: MemoryStore) -> None:
+        it = audit(store, draw=random.Random(3).random)  # noqa: S311 - no secret
+        await it.look("t")
+        weights = []
+        for number in range(3_000):
+            if weight := it.near("t"):
+                weights.append(weight)
+                told = Answer("" if number % 2 else "right", 10)  # what nothing can be said of is counted too
+                await it.label(match(number), told, weight=weight)
+        assert weights[:50] == [1.0] * 50
+        assert len(weights) < 1_200
+        assert sum(weights) == pytest.approx(3_000, rel=0.1)
+        await it.reopen("t", "shadow")
+        assert sum(it.near("t") is not None for _ in range(100)) < 50
+        await it.adopt("t", 0.7)
+        assert it.near("t") == 1.0
+        assert audit(store, judged=False).near("t") is None
 
     with_memory(story)
 

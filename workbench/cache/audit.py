@@ -2,7 +2,7 @@
 
 It knows neither models nor HTTP: a fresh answer comes from an `Ask`, a comparison from a `Judge`. What it may close on
 is a person's word, or a judge's whose false alarms were measured: the same question is asked twice now and then, and
-the judge compares the two fresh answers as it would an audit's.
+the judge compares the two fresh answers as it would an audit's. Only answers in other words measure it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from workbench.cache.audit_check import Alias, Ask, Check, Comparison, Match, Outcome, Skipped, Unsure, Wrong
+from workbench.cache.audit_check import Alias, Ask, Check, Comparison, Doubted, Match, Outcome, Skipped, Unsure, Wrong
 from workbench.cache.audit_rules import bounds, decayed, evidence, false_alarms, share
 from workbench.cache.audit_state import (
     Adopted,
     Checked,
+    Contrasted,
     Controlled,
     Controls,
     Label,
@@ -36,7 +37,8 @@ from workbench.cache.audit_state import (
     Start,
     pair_of,
 )
-from workbench.cache.judges import Answer, Judge
+from workbench.cache.contrasts import Contrasts
+from workbench.cache.judges import Answer, Judge, at_once
 from workbench.cache.shared_state import SharedState
 from workbench.cache.store import Store
 from workbench.errors import StoreError, WorkbenchError
@@ -82,6 +84,8 @@ class Standing:
     share: float
     evidence: float
     false_alarms: float
+    contrasts: int
+    contrasts_missed: int
     blocked: int
     closed_scopes: int
     labels: int
@@ -114,6 +118,7 @@ class Audit:
         self._draw = draw
         self._writer = secrets.token_hex(8)
         self._tenants: dict[str, SharedState] = {}
+        self._contrasts = Contrasts()
 
     @property
     def _rules(self) -> Rules:
@@ -171,6 +176,11 @@ class Audit:
         """
         return Check(match, "targeted") if self._judge else None
 
+    def near(self, tenant: str) -> float | None:
+        """A miss in the gray zone can be labelled: for how many it is to stand, if it is to be labelled at all."""
+        labelled = decayed(self._of(tenant).view.epochs[self._epoch].taught, least=self._rules.least_share)
+        return None if self._judge is None or self._draw() >= labelled else 1 / labelled
+
     # ── beside it ───────────────────────────────────────────────────────────────────────────────────────────
 
     async def check(self, check: Check, ask: Ask, *, fresh: Answer | None = None) -> Outcome:
@@ -183,30 +193,35 @@ class Audit:
             first = fresh or await comparison.fresh()
             says = await comparison.examine(match.stored, first)
         except (WorkbenchError, TimeoutError) as error:
-            self._note(match.tenant, comparison.paid(skipped=True))
-            if check.kind == "shadow":  # only where answers differ is more to ask: skipped, they would all look right
-                self._note(match.tenant, Checked("shadow", "unsure", match.scope, _pair(match), match.era))
+            self._leave(check, comparison)
             return Skipped(repr(error))
+        except BaseException:  # at the server's end, or a fault of the judge's own
+            self._leave(check, comparison)
+            raise
         self._note(match.tenant, Checked(check.kind, says, match.scope, _pair(match), match.era))
-        if says != "unsure":
+        if says in ("right", "wrong"):
             self._note(match.tenant, Labelled(match.score, says == "right", check.weight, match.era))
         await self._write(match.tenant)  # others must know before a control takes its time
-        await self._control(match.tenant, comparison, first, self._judge)
+        if comparison.is_judged:
+            await self._contrast(match, comparison, first, self._judge)
+            await self._control(match.tenant, comparison, first, self._judge)
+        self._contrasts.remember(match)
         self._note(match.tenant, comparison.paid())
         return self._outcome(match, says)
 
-    async def label(self, match: Match, fresh: Answer) -> Outcome:
+    async def label(self, match: Match, fresh: Answer, *, weight: float = 1.0) -> Outcome:
         """A miss in the gray zone was answered anyway: whether the nearest entry would have been right."""
         if self._judge is None:
             return Skipped("no-judge")
+        clear = at_once(match.stored, fresh.text)
         try:
-            verdict = await self._judge.compare(match.question, match.stored, fresh.text)
+            verdict = clear or await self._judge.compare(match.question, match.stored, fresh.text)
         except (WorkbenchError, TimeoutError) as error:
             return Skipped(repr(error))
-        self._note(match.tenant, Paid(0, 1, verdict.tokens))
+        self._note(match.tenant, Paid(0, 0 if clear else 1, verdict.tokens, is_label=True))
         if verdict.says == "unsure":
             return Unsure()
-        self._note(match.tenant, Labelled(match.score, verdict.says == "same", 1.0, match.era))
+        self._note(match.tenant, Labelled(match.score, verdict.says == "same", weight, match.era))
         return self._outcome(match, "right" if verdict.says == "same" else "wrong")
 
     async def report(self, tenant: str, *, scope: str, entry_id: str, question_digest: str) -> None:
@@ -246,6 +261,7 @@ class Audit:
         state = self._of(tenant).view
         epoch = state.epochs[self._epoch]
         low, high = bounds(epoch, rules=self._rules)
+        controls = state.controls.get(self._rules.judge, Controls())
         counts = {
             name: getattr(epoch, name)
             for name in ("lookups", "hits", "audited", "wrong", "unsure", "skipped", "reported")
@@ -258,6 +274,8 @@ class Audit:
             share=share(epoch, rules=self._rules),
             evidence=evidence(epoch),
             false_alarms=false_alarms(state, rules=self._rules),
+            contrasts=controls.contrasts,
+            contrasts_missed=controls.missed,
             blocked=len(state.blocked),
             closed_scopes=sum(scope.closed for scope in epoch.scopes.values()),
             labels=len(epoch.labels),
@@ -274,10 +292,32 @@ class Audit:
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _leave(self, check: Check, comparison: Comparison) -> None:
+        """It cannot be finished. Only where answers differ is more to ask: left out, all hits in shadow look right."""
+        match = check.match
+        self._note(match.tenant, comparison.paid(skipped=True))
+        if check.kind == "shadow":
+            self._note(match.tenant, Checked("shadow", "unsure", match.scope, _pair(match), match.era))
+
+    async def _contrast(self, match: Match, comparison: Comparison, fresh: Answer, judge: Judge) -> None:
+        """Now and then: whether the judge tells the answer to an unrelated question from this one's."""
+        counted = self._of(match.tenant).view.controls.get(judge.name, Controls())
+        other = self._contrasts.unrelated(match)
+        if other is None or at_once(fresh.text, other.stored):
+            return
+        if self._draw() >= decayed(counted.contrasts, least=LEAST_CONTROLS):
+            return
+        try:
+            missed = await comparison.contrast(fresh, other.stored)
+        except (WorkbenchError, TimeoutError) as error:
+            log.debug("audit.contrast_skipped error=%r", error)
+            return
+        self._note(match.tenant, Contrasted(judge.name, missed))
+
     async def _control(self, tenant: str, comparison: Comparison, fresh: Answer, judge: Judge) -> None:
         """Now and then, whatever the check said."""
         counted = self._of(tenant).view.controls.get(judge.name, Controls())
-        if self._draw() >= decayed(counted.asked, least=LEAST_CONTROLS):
+        if self._draw() >= decayed(counted.asked + counted.repeated, least=LEAST_CONTROLS):
             return
         try:
             alarm = await comparison.control(fresh)
@@ -289,6 +329,8 @@ class Audit:
     def _outcome(self, match: Match, says: Says) -> Outcome:
         if says == "wrong":
             return Wrong(match.entry_id, match.question_digest)
+        if says == "doubted":
+            return Doubted(match.entry_id, match.question_digest)
         if says == "unsure" or _pair(match) in self._of(match.tenant).view.blocked:
             return Unsure()
         return Alias(match.entry_id, match.question, match.question_digest)

@@ -21,6 +21,7 @@ from workbench.cache.audit_state import (
     Adopted,
     AuditState,
     Checked,
+    Contrasted,
     Controlled,
     Controls,
     Epoch,
@@ -52,6 +53,9 @@ THRESHOLD = 100_000.0
 CONFIRMING_ALARMS = 0.05
 """A judge whose false alarms are surely below this may confirm a wrong answer."""
 
+LATELY = 5
+"""A judge that missed one of its last so many contrasts opens nothing."""
+
 SCOPE_WRONGS, SCOPE_SHARE = 2, 0.1
 """A scope closes on two confirmed wrongs, if they are a tenth of its checks: in a tenant whose traffic is one large
 scope, two of 100,000 say nothing, and the tenant's own evidence decides."""
@@ -62,7 +66,7 @@ def apply(state: AuditState, epoch: str, observation: Observation, *, rules: Rul
     now = state.epochs[epoch]
     match observation:
         case Seen(era=era) | Checked(era=era) | Labelled(era=era) if era != now.era:
-            if isinstance(observation, Checked) and observation.says == "wrong":
+            if isinstance(observation, Checked) and observation.says in ("wrong", "doubted"):
                 _block(state, observation.pair)  # under any cut
         case Seen(lookups, hits):
             now.lookups += lookups
@@ -76,11 +80,12 @@ def apply(state: AuditState, epoch: str, observation: Observation, *, rules: Rul
                 _wrong(state, now, pair)
                 _count(now, scope, wrong=True)
         case Controlled(judge, alarm):
-            known = state.controls.get(judge, Controls())
-            _keep(state.controls, judge, Controls(asked=known.asked + 1, alarms=known.alarms + alarm), MOST_JUDGES)
+            _keep(state.controls, judge, _controlled(state.controls.get(judge, Controls()), alarm), MOST_JUDGES)
+        case Contrasted(judge, missed):
+            _keep(state.controls, judge, _contrasted(state.controls.get(judge, Controls()), missed), MOST_JUDGES)
         case Labelled(score, same, weight):
             now.labels = [*now.labels[1 - MOST_LABELS :], Label(score=score, same=same, weight=weight)]
-        case Paid(answers, comparisons, tokens, skipped):
+        case Paid(answers, comparisons, tokens, skipped, is_label):
             spent = now.spent
             now.spent = Spent(
                 answers=spent.answers + answers,
@@ -88,8 +93,11 @@ def apply(state: AuditState, epoch: str, observation: Observation, *, rules: Rul
                 tokens=spent.tokens + tokens,
             )
             now.skipped += skipped
+            now.taught += is_label
         case Reopened(mode):
-            state.epochs[epoch] = Epoch(mode=mode, spent=now.spent, labels=now.labels, cut=now.cut, era=now.era + 1)
+            state.epochs[epoch] = Epoch(
+                mode=mode, spent=now.spent, labels=now.labels, taught=now.taught, cut=now.cut, era=now.era + 1
+            )
         case Adopted(cut, start):  # its labels were of another gray zone; who is not open proves itself first
             mode = start if now.mode == "open" else "shadow"
             why = "cut-adopted" if cut is not None else "cut-dropped"
@@ -154,6 +162,12 @@ def false_alarms(state: AuditState, *, rules: Rules) -> float:
     return upper_bound(alarms, asked, confidence=rules.confidence)
 
 
+def tells_apart(state: AuditState, *, rules: Rules) -> bool:
+    """Whether the judge found no answers to unrelated questions the same of late, as far as it was tried."""
+    counted = state.controls.get(rules.judge, Controls())
+    return not counted.missed or counted.told_apart >= LATELY
+
+
 def bounds(epoch: Epoch, *, rules: Rules) -> tuple[float, float]:
     """Between these lies the rate that was judged wrong: of lookups in shadow mode, else of audited hits."""
     total = epoch.lookups if epoch.mode == "shadow" else epoch.audited
@@ -161,6 +175,18 @@ def bounds(epoch: Epoch, *, rules: Rules) -> tuple[float, float]:
         lower_bound(epoch.wrong, total, confidence=rules.confidence),
         upper_bound(epoch.wrong + epoch.unsure, total, confidence=rules.confidence),
     )
+
+
+def _controlled(known: Controls, alarm: bool | None) -> Controls:
+    if alarm is None:
+        return known.model_copy(update={"repeated": known.repeated + 1})
+    return known.model_copy(update={"asked": known.asked + 1, "alarms": known.alarms + alarm})
+
+
+def _contrasted(known: Controls, missed: bool) -> Controls:
+    told_apart = 0 if missed else known.told_apart + 1
+    counts = {"contrasts": known.contrasts + 1, "missed": known.missed + missed, "told_apart": told_apart}
+    return known.model_copy(update=counts)
 
 
 def _check(state: AuditState, now: Epoch, check: Checked, rules: Rules) -> None:
@@ -171,13 +197,13 @@ def _check(state: AuditState, now: Epoch, check: Checked, rules: Rules) -> None:
     if check.kind != "targeted" and (check.kind == "shadow") == (now.mode == "shadow"):
         now.audited += 1
         now.wrong += wrong
-        now.unsure += check.says == "unsure"
+        now.unsure += check.says in ("unsure", "doubted")
     alarms = false_alarms(state, rules=rules)
     if check.kind == "sampled":
         budget = budget_among_hits(now, rules=rules)
         rate = budget + (1 - budget) * alarms  # what the judge may at most call wrong within the budget
         now.evidence = grown(np.array(now.evidence), wrong=wrong, rate=rate).tolist()
-    if wrong:
+    if wrong or check.says == "doubted":
         _wrong(state, now, check.pair)
     _count(now, check.scope, wrong=wrong and alarms <= CONFIRMING_ALARMS)
 
@@ -217,12 +243,13 @@ def _decide(state: AuditState, epoch: str, rules: Rules) -> None:
         # No control shows what the judge misses, so that comes off the budget; what it was unsure of counts as wrong.
         target = rules.alpha * (1 - rules.judge_misses)
         found = log_evidence(now.wrong + now.unsure, now.lookups, target, bets=BELOW)
-        if found >= -math.log1p(-rules.confidence):
+        if found >= -math.log1p(-rules.confidence) and tells_apart(state, rules=rules):
             state.epochs[epoch] = Epoch(
                 mode="open",
                 reason="bound-held",
                 spent=now.spent,
                 labels=now.labels,
+                taught=now.taught,
                 scopes=now.scopes,
                 cut=now.cut,
                 era=now.era,

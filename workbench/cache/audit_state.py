@@ -11,7 +11,9 @@ from workbench.cache.evidence import NO_EVIDENCE
 
 Mode = Literal["shadow", "open", "closed"]
 Start = Literal["shadow", "open"]
-Says = Literal["right", "wrong", "unsure"]
+Says = Literal["right", "wrong", "doubted", "unsure"]
+"""`doubted`: the judge calls it wrong, and the Thinker only repeated itself; never served again, and closes nothing."""
+
 Kind = Literal["sampled", "targeted", "shadow"]
 
 MOST_BLOCKED, MOST_SCOPES, MOST_LABELS, MOST_EPOCHS, MOST_JUDGES, MOST_WRITERS = 2_000, 500, 500, 3, 4, 32
@@ -19,10 +21,18 @@ MOST_BLOCKED, MOST_SCOPES, MOST_LABELS, MOST_EPOCHS, MOST_JUDGES, MOST_WRITERS =
 
 
 class Controls(BaseModel):
-    """How often a judge called an answer wrong that was the same model's second answer to the same question."""
+    """How often a judge called an answer wrong that was the same model's second answer to the same question.
+
+    Only answers in other words are counted as `asked`, the rest as `repeated`. A contrast compares the answers to two
+    unrelated questions: so often the judge `missed` that they differ, and so often in a row since then it did not.
+    """
 
     asked: int = 0
     alarms: int = 0
+    repeated: int = 0
+    contrasts: int = 0
+    missed: int = 0
+    told_apart: int = 0
 
 
 class Scope(BaseModel):
@@ -65,6 +75,8 @@ class Epoch(BaseModel):
     vigilance: int = 0
     scopes: dict[str, Scope] = {}
     labels: list[Label] = []
+    taught: int = 0
+    """How often a miss in the gray zone was compared, to label it."""
     spent: Spent = Spent()
     cut: float | None = None
     """What a person adopted instead of the policy's own, in the unit of `Label.score`."""
@@ -87,7 +99,7 @@ class Rules:
     """The budget, and what is known of the judge beforehand.
 
     `measured` are controls from its calibration; `judge_misses` is the upper bound of the share of wrong answers that
-    it calls the same, which no control can measure. `least_share` of hits is always audited.
+    it calls the same: contrasts find only a judge that tells nothing apart. `least_share` of hits is always audited.
     """
 
     alpha: float = 0.01
@@ -129,10 +141,18 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Controlled:
-    """The same question was asked twice, and the answers compared as in an audit."""
+    """The same question was asked twice, and the answers compared as in an audit; None: they were the same words."""
 
     judge: str
-    alarm: bool
+    alarm: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Contrasted:
+    """The answers to two unrelated questions were compared."""
+
+    judge: str
+    missed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +173,7 @@ class Paid:
     comparisons: int
     tokens: int
     skipped: bool = False
+    is_label: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +191,7 @@ class Adopted:
     start: Start
 
 
-Observation = Seen | Checked | Reported | Controlled | Labelled | Paid | Reopened | Adopted
+Observation = Seen | Checked | Reported | Controlled | Contrasted | Labelled | Paid | Reopened | Adopted
 
 
 def pair_of(entry_id: str, question_digest: str) -> str:
