@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
+import re
 import sqlite3
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,7 @@ from workbench.proxy.server import address_of, listen
 from workbench.proxy.server import running as app_running
 from workbench.proxy.services import Services
 from workbench.proxy.telemetry import Telemetry
+from workbench.reply import Text as Said
 from workbench.settings import Settings, load
 
 PARAPHRASE = "how do i reverse a list in python"
@@ -44,6 +48,9 @@ OTHER_WORDS = "How can I reverse a list in Python?"
 MORE_WORDS = "How do I reverse a Python list?"
 
 THINGS = ["list", "string", "tuple", "dictionary", "bytearray", "queue", "stack", "matrix", "sentence", "file"]
+JUDGING = "Below are a question and two answers"
+WORDINGS = itertools.count(1)
+
 RIGHT, WRONG = "Call reversed() on it.", "The capital of Australia is Canberra, and its parliament sits on a hill."
 
 
@@ -67,7 +74,7 @@ class Served:
 
 @contextmanager
 def serving(folder: Path, url: str, **settings: Any) -> Iterator[Served]:
-    """A proxy whose Thinker may be asked by the audit at any time, but not to compare answers."""
+    """A proxy whose Thinker may be asked by the audit at any time, but not to compare answers unless that is said."""
     given: dict[str, Any] = {
         "store": f"sqlite:///{folder / 'cache.sqlite'}",
         "thinkers": [f"ollama+{url}"],
@@ -95,10 +102,27 @@ def lenient(folder: Path) -> Path:
     return path
 
 
+def reworded(answer: str) -> str:
+    """The same answer, and never twice the same text."""
+    return answer.replace(" ", " " * next(WORDINGS), 1)
+
+
 def in_two_moods(request: dict[str, Any]) -> Script:
-    """Another answer to the question in small letters."""
+    """Another answer to the question in small letters, always in other words; as a judge it compares word by word."""
     asked = last_user_text(request)
-    return text(WRONG if asked.islower() else RIGHT)
+    if asked.startswith(JUDGING):
+        one, two = re.findall(r"<answer_\w+>\n(.*)\n</answer", asked)
+        return text("SAME" if one.split() == two.split() else "DIFFERENT")
+    return text(reworded(WRONG if asked.islower() else RIGHT))
+
+
+def in_one_mood(request: dict[str, Any]) -> Script:
+    """The same answer to all questions, always in other words; a judge likewise."""
+    asked = last_user_text(request)
+    return in_two_moods(request) if asked.startswith(JUDGING) else text(reworded(RIGHT))
+
+
+either_judge = pytest.mark.parametrize("judge", ["llm", "embedding"])
 
 
 def stream(served: Served) -> None:
@@ -112,9 +136,10 @@ def stream(served: Served) -> None:
 # ── shadow mode ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_shadow_mode_opens_by_itself_on_a_clean_stream(tmp_path: Path) -> None:
-    thinker = StandInOllama(text(RIGHT))
-    with audited(tmp_path, thinker, semantic="shadow", policy=lenient(tmp_path)) as served:
+@either_judge
+def test_shadow_mode_opens_by_itself_on_a_clean_stream(tmp_path: Path, judge: str) -> None:
+    thinker = StandInOllama(in_one_mood)
+    with audited(tmp_path, thinker, semantic="shadow", policy=lenient(tmp_path), audit_judge=judge) as served:
         post(served.address, body(QUESTION))
         assert outcome(post(served.address, body(PARAPHRASE))) == ("miss", "shadow")
         served.drain()
@@ -126,19 +151,40 @@ def test_shadow_mode_opens_by_itself_on_a_clean_stream(tmp_path: Path) -> None:
         assert outcome(post(served.address, body(MORE_WORDS))) == ("semantic", "same-meaning")
 
 
-@pytest.mark.parametrize("busy", [False, True], ids=["idle Thinker", "busy Thinker"])
-def test_shadow_mode_stays_shut_on_a_dirty_stream(tmp_path: Path, busy: bool) -> None:
-    """Also when no Thinker may be asked a second time: then every difference counts against the tenant."""
-    settings = {"audit_idle_s": 300, "audit_patience_s": 0} if busy else {}
+@either_judge
+def test_shadow_mode_stays_shut_on_a_dirty_stream(tmp_path: Path, judge: str) -> None:
     thinker = StandInOllama(in_two_moods)
-    with audited(tmp_path, thinker, semantic="shadow", policy=lenient(tmp_path), **settings) as served:
+    with audited(tmp_path, thinker, semantic="shadow", policy=lenient(tmp_path), audit_judge=judge) as served:
         stream(served)
         standing = served.standing
         assert standing["mode"] == "shadow"
-        assert standing["unsure" if busy else "wrong"] == len(THINGS)
+        assert standing["wrong"] == len(THINGS)
         assert standing["high"] > standing["alpha"]
-        assert standing["spent"]["answers"] == len(thinker.chats) - 2 * len(THINGS) == (0 if busy else 2 * len(THINGS))
+        answers = [chat for chat in thinker.chats if not last_user_text(chat).startswith(JUDGING)]
+        assert standing["spent"]["answers"] == len(answers) - 2 * len(THINGS) == 2 * len(THINGS)
         assert outcome(post(served.address, body(f"{PARAPHRASE} please")))[0] == "miss"
+
+
+def test_shadow_mode_opens_on_a_thinker_that_is_never_idle_where_it_repeats_itself(tmp_path: Path) -> None:
+    thinker, busy = StandInOllama(text(RIGHT)), {"audit_idle_s": 300, "audit_patience_s": 0, "audit_judge": "llm"}
+    with audited(tmp_path, thinker, semantic="shadow", policy=lenient(tmp_path), **busy) as served:
+        stream(served)
+        assert (served.standing["mode"], served.standing["reason"]) == ("open", "bound-held")
+        assert served.standing["spent"] == {"answers": 0, "comparisons": 0, "tokens": 0}
+
+
+@either_judge
+def test_shadow_mode_waits_for_an_idle_thinker_and_counts_nothing_meanwhile(tmp_path: Path, judge: str) -> None:
+    """What is left of a check at the server's end counts against the tenant; what was behind it does not count."""
+    settings = {"audit_idle_s": 300, "audit_patience_s": 0, "semantic": "shadow", "audit_judge": judge}
+    thinker = StandInOllama(in_two_moods)
+    with audited(tmp_path, thinker, **settings) as served:
+        for asked in (QUESTION, PARAPHRASE, "How do I bake bread?"):
+            post(served.address, body(asked))
+        standing = served.standing
+        assert (standing["waiting"], standing["lookups"], standing["unsure"]) == (2, 0, 0)
+    with audited(tmp_path, thinker, **settings) as served:
+        assert (served.standing["lookups"], served.standing["unsure"]) == (1, 1)
 
 
 def test_tenants_have_modes_of_their_own(tmp_path: Path) -> None:
@@ -208,15 +254,30 @@ def test_hit_is_checked_behind_the_clients_back_and_paid_from_a_source_of_its_ow
     assert entry["question"] == QUESTION
 
 
-def test_hit_that_a_check_finds_wrong_is_not_served_again(tmp_path: Path) -> None:
-    thinker = StandInOllama([text(RIGHT), text(WRONG)])
-    with audited(tmp_path, thinker) as served:
+@either_judge
+def test_hit_that_a_check_finds_wrong_is_not_served_again(tmp_path: Path, judge: str) -> None:
+    with audited(tmp_path, StandInOllama(in_two_moods), audit_judge=judge) as served:
         post(served.address, body(QUESTION))
         assert outcome(post(served.address, body(PARAPHRASE)))[0] == "semantic"
         served.drain()
         assert (served.standing["wrong"], served.standing["blocked"]) == (1, 1)
         assert outcome(post(served.address, body(PARAPHRASE))) == ("miss", "seen-wrong")
         assert outcome(post(served.address, body(QUESTION)))[0] == "exact"
+
+
+@either_judge
+def test_fresh_answer_that_was_cut_short_says_nothing(tmp_path: Path, judge: str) -> None:
+    def answer(request: dict[str, Any]) -> Script:
+        if last_user_text(request).islower():
+            return Script((Text(WRONG),), done_reason="length")
+        return in_two_moods(request)
+
+    with audited(tmp_path, StandInOllama(answer), audit_judge=judge) as served:
+        post(served.address, body(QUESTION))
+        assert outcome(post(served.address, body(PARAPHRASE)))[0] == "semantic"
+        served.drain()
+        standing = served.standing
+        assert (standing["audited"], standing["unsure"], standing["wrong"], standing["blocked"]) == (1, 1, 0, 0)
 
 
 def test_thinker_that_served_a_client_lately_is_not_asked(tmp_path: Path) -> None:
@@ -229,16 +290,18 @@ def test_thinker_that_served_a_client_lately_is_not_asked(tmp_path: Path) -> Non
     assert len(thinker.chats) == 1
 
 
-def test_miss_in_the_gray_zone_labels_its_pair(tmp_path: Path) -> None:
+@either_judge
+def test_miss_in_the_gray_zone_labels_its_pair(tmp_path: Path, judge: str) -> None:
     path = tmp_path / "policy.json"
     save_policy(load_policy().model_copy(update={"gate": 0.9999, "score": None, "second": None}), path)
-    with audited(tmp_path, StandInOllama(text(RIGHT)), policy=path) as served:
+    with audited(tmp_path, StandInOllama(in_one_mood), policy=path, audit_judge=judge) as served:
         post(served.address, body(QUESTION))
         assert outcome(post(served.address, body(OTHER_WORDS))) == ("miss", "below-threshold")
         served.drain()
         standing = served.standing
         assert (standing["labels"], standing["lookups"], standing["hits"]) == (1, 1, 0)
-        assert get(served.address, "/api/stats").json()["audit"] == {"label-alias": 1}
+        judged = {"judgements": 1} if judge == "llm" else {}
+        assert get(served.address, "/api/stats").json()["audit"] == {"label-alias": 1} | judged
 
 
 def test_earlier_turn_in_the_gray_zone_labels_nothing(tmp_path: Path) -> None:
@@ -444,6 +507,10 @@ def test_without_an_audit_hits_are_served_and_shadow_mode_stays(tmp_path: Path) 
 # ── the parts ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
+OTHER_REPLY = replace(REPLY, content=(Said("hello there"),))
+"""In other words than a Thinker gives the answer."""
+
+
 class BrokenJudge:
     """Fails; counts how often it was asked."""
 
@@ -471,7 +538,7 @@ class Parts:
 
     def hit(self) -> None:
         served = Hit(entry("stored", angle=0.1), "semantic", 0.98, Serve(0.98, 0.97))
-        self.auditor.served(self.asked, served, REPLY)
+        self.auditor.served(self.asked, served, OTHER_REPLY)
 
 
 def with_parts(story: Callable[[Parts], Awaitable[None]], *, error: Exception | None = None) -> None:
@@ -606,6 +673,50 @@ def test_work_of_one_tenant_is_done_in_order_and_no_more_of_it_is_taken_than_may
             assert done == [("b", 0), *(("a", number) for number in range(MOST_WAITING))]
             gate.clear()
             lines.add("a", work("a", -1))  # left at the end: cancelled
+
+    asyncio.run(story())
+
+
+def test_what_comes_last_is_done_after_all_other_work() -> None:
+    async def story() -> None:
+        done: list[str] = []
+        gate = asyncio.Event()
+
+        def work(name: str) -> Callable[[], Awaitable[None]]:
+            async def do() -> None:
+                await gate.wait()
+                done.append(name)
+
+            return do
+
+        async with Lines() as lines:
+            assert lines.add("a", work("first"))
+            await asyncio.sleep(0)
+            for name in ("label", "another label"):
+                assert lines.add("a", work(name), is_last=True)
+            for name in ("check", "another check"):
+                assert lines.add("a", work(name))
+            assert not lines.add("a", work("too much"), is_last=True, most_waiting=5)
+            assert lines.waiting == 5
+            gate.set()
+            await lines.drained()
+            assert lines.waiting == 0
+        assert done == ["first", "check", "another check", "label", "another label"]
+
+    asyncio.run(story())
+
+
+def test_questions_of_one_piece_of_work_share_its_deadline() -> None:
+    async def story() -> None:
+        async with pool_of(ScriptedBackend("a:", QWEN)) as pool:
+            asker = Asker(pool, idle_s=0.05, patience_s=3600)
+            with asker.until(lambda: 0.0), pytest.raises(ThinkerUnavailable):  # long ago: nothing is waited for
+                await asker.put(REQUEST, QWEN, timeout_s=5)
+            assert await asker.put(REQUEST, QWEN, timeout_s=5) == REPLY
+            impatient = Asker(pool, idle_s=0.05, patience_s=0)
+            pool.thinkers[0].last_used_s = time.monotonic()
+            with impatient.until(lambda: math.inf):
+                assert await impatient.put(REQUEST, QWEN, timeout_s=5) == REPLY
 
     asyncio.run(story())
 

@@ -15,7 +15,18 @@ from benchmarks.stand_ins.ollama import StandInOllama
 from benchmarks.stand_ins.ollama_script import Answer as Told
 from benchmarks.stand_ins.ollama_script import Gate, Script, Text, Wait, last_user_text, queue_full, text
 from tests.proxying import QUESTION, body, get, outcome, post
-from tests.test_auditing import MORE_WORDS, OTHER_WORDS, PARAPHRASE, RIGHT, Served, audited, in_two_moods
+from tests.test_auditing import (
+    JUDGING,
+    MORE_WORDS,
+    OTHER_WORDS,
+    PARAPHRASE,
+    RIGHT,
+    Served,
+    audited,
+    in_one_mood,
+    in_two_moods,
+    reworded,
+)
 from tests.test_pool import QWEN, REQUEST, ScriptedBackend, pool_of
 from workbench.cache.audit_state import AuditState
 from workbench.cache.judges import Answer, LlmJudge
@@ -30,17 +41,6 @@ from workbench.proxy.vouching import AT_ONCE, LATE_IN_A_ROW, REST_S, ThinkerVouc
 from workbench.reply import Event, Reply, Usage, replay
 from workbench.reply import Text as Said
 from workbench.settings import Settings
-
-JUDGING = "Below are a question and two answers"
-
-
-def judging(request: dict[str, Any]) -> Script:
-    """As a judge it compares letter by letter; else it is in two moods."""
-    asked = last_user_text(request)
-    if not asked.startswith(JUDGING):
-        return in_two_moods(request)
-    one, two = re.findall(r"<answer_\w+>\n(.*)\n</answer", asked)
-    return text("SAME" if one == two else "DIFFERENT")
 
 
 def judgements(thinker: StandInOllama) -> list[dict[str, Any]]:
@@ -57,7 +57,7 @@ def state_of(served: Served) -> AuditState:
 
 
 def test_thinker_that_judges_finds_a_wrong_hit_and_is_paid_from_the_audits_purse(tmp_path: Path) -> None:
-    thinker = StandInOllama(judging)
+    thinker = StandInOllama(in_two_moods)
     with audited(tmp_path, thinker, audit_judge="llm") as served:
         post(served.address, body(QUESTION))
         assert outcome(post(served.address, body(PARAPHRASE)))[0] == "semantic"
@@ -74,7 +74,7 @@ def test_thinker_that_judges_finds_a_wrong_hit_and_is_paid_from_the_audits_purse
 
 
 def test_errors_of_a_thinker_that_judges_are_counted_under_its_models_name(tmp_path: Path) -> None:
-    thinker = StandInOllama(judging, models=["big:latest", "small:latest"])
+    thinker = StandInOllama(in_two_moods, models=["big:latest", "small:latest"])
     settings = {"audit_judge": "llm", "audit_judge_model": "small"}
     with audited(tmp_path, thinker, **settings) as served:
         post(served.address, body(QUESTION))
@@ -94,7 +94,7 @@ def test_errors_of_a_thinker_that_judges_are_counted_under_its_models_name(tmp_p
 def test_judge_is_not_asked_where_a_client_was_served_lately(tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
     save_policy(load_policy().model_copy(update={"gate": 0.9999, "score": None, "second": None}), path)
-    thinker = StandInOllama(text(RIGHT))
+    thinker = StandInOllama(in_one_mood)
     settings = {"audit_judge": "llm", "audit_idle_s": 300, "audit_patience_s": 0, "policy": path}
     with audited(tmp_path, thinker, **settings) as served:
         for asked in (QUESTION, OTHER_WORDS):
@@ -106,7 +106,7 @@ def test_judge_is_not_asked_where_a_client_was_served_lately(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("model", ["claude", "nobody-has-it"])
 def test_judge_that_cannot_be_had_ends_nothing(tmp_path: Path, model: str) -> None:
-    thinker = StandInOllama(text("I would rather not say."))
+    thinker = StandInOllama(lambda _: text(reworded("I would rather not say.")))
     with audited(tmp_path, thinker, audit_judge="llm", audit_judge_model=model) as served:
         post(served.address, body(QUESTION))
         assert outcome(post(served.address, body(PARAPHRASE)))[0] == "semantic"

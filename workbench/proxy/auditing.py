@@ -1,10 +1,11 @@
 """The audit in service: what it hears of requests, and how it asks Thinkers again, beside all requests.
 
-No request waits for anything here, and none fails by it. A tenant's observations are worked off in their order: where
-answers differ a second one is asked for, and while that waits for an idle Thinker no later observation may make the
-tenant look better than it is. No request above `LARGEST_KEPT_BYTES` is kept for later, so none is put to a Thinker
-again: its hits are counted, their checks skipped, and in shadow mode an answer unlike the entry's counts against the
-tenant, as where no Thinker is idle.
+No request waits for anything here, and none fails by it. A tenant's observations are worked off in their order, labels
+after all others: where answers differ a Thinker is asked, and while that waits for an idle one no later observation may
+make the tenant look better than it is. In shadow mode it waits as long as it takes, and what finds no place in the line
+meanwhile is left out, hit or miss. A check that cannot be finished counts against the tenant in shadow mode, whatever
+the answers say, as where a Thinker fails; else it is skipped. No request above `LARGEST_KEPT_BYTES` is kept for later,
+so none is put to a Thinker again: its hits are counted, and their checks cannot be finished unless the answers agree.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from workbench.cache.risk import Lookups, rcps_cut
 from workbench.cache.store import Entry, Store
 from workbench.errors import ConfigurationError, ThinkerUnavailable
 from workbench.proxy import payload
-from workbench.proxy.asker import Asked, Asker
+from workbench.proxy.asker import Asked, Asker, Until
 from workbench.proxy.lines import MOST_WAITING, Lines, Work, is_large
 from workbench.proxy.telemetry import Telemetry
 from workbench.reply import Reply
@@ -189,8 +190,8 @@ class Auditor:
             case Serve() if miss.reason == "shadow":
                 self._soon(asked.tenant, self._observing(_kept(asked), seen, entry.payload, reply))
             case Refuse() as decision if is_gray(decision, is_scored=self._is_scored):
-                work = self._labelling(seen, entry.payload, reply)
-                self._soon(asked.tenant, work, most_waiting=MOST_WAITING // 2)  # checks guard, labels only teach
+                if weight := self.audits.of(asked.tenant).near(asked.tenant):
+                    self._soon(asked.tenant, self._labelling(seen, entry.payload, reply, weight), is_last=True)
 
     @property
     def waiting(self) -> int:
@@ -203,22 +204,25 @@ class Auditor:
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _soon(self, tenant: str, work: Work, *, most_waiting: int = MOST_WAITING) -> None:
-        if not self._lines.add(tenant, work, most_waiting=most_waiting):
+    def _soon(self, tenant: str, work: Work, *, is_last: bool = False) -> None:
+        """Checks guard, labels only teach: these come last, and take no more than half of the line."""
+        most_waiting = MOST_WAITING // 2 if is_last else MOST_WAITING
+        if not self._lines.add(tenant, work, is_last=is_last, most_waiting=most_waiting):
             self._telemetry.audited("dropped")
 
     def _checking(self, asked: Asked | None, check: Check, fresh: Answer | None = None) -> Work:
-        gives_up_at_s = self._asker.gives_up_at_s
+        until = self._patience(check.match.tenant if check.kind == "shadow" else None)
 
         async def ask() -> Answer:
             if asked is None:
                 raise ThinkerUnavailable("the request was too large to be kept for the audit")
-            reply = await self._asker.ask(asked, gives_up_at_s=gives_up_at_s)
+            reply = await self._asker.ask(asked)
             self._telemetry.asked_for_audit(reply.usage)
             return _answer(reply)
 
         async def work() -> None:
-            outcome = await self.audits.of(check.match.tenant).check(check, ask, fresh=fresh)
+            with self._asker.until(until):
+                outcome = await self.audits.of(check.match.tenant).check(check, ask, fresh=fresh)
             self._telemetry.audited(type(outcome).__name__.lower())
 
         return work
@@ -231,13 +235,21 @@ class Auditor:
 
         return work
 
-    def _labelling(self, seen: Match, stored: bytes, reply: Reply) -> Work:
+    def _labelling(self, seen: Match, stored: bytes, reply: Reply, weight: float) -> Work:
+        until = self._patience()
+
         async def work() -> None:
             match = replace(seen, stored=_answer(payload.decode(stored)).text)
-            outcome = await self.audits.of(seen.tenant).label(match, _answer(reply))
+            with self._asker.until(until):
+                outcome = await self.audits.of(seen.tenant).label(match, _answer(reply), weight=weight)
             self._telemetry.audited(f"label-{type(outcome).__name__.lower()}")
 
         return work
+
+    def _patience(self, shadowed: str | None = None) -> Until:
+        """Of work that comes up now; while the tenant `shadowed` is in shadow mode there is no end to it."""
+        ends_s = self._asker.gives_up_at_s
+        return lambda: math.inf if shadowed is not None and self.audits.is_in_shadow(shadowed) else ends_s
 
     def _match(self, asked: Asked, entry: Entry, found: Hit | Miss) -> Match:
         """Without the stored text, which is read in its turn; where the policy has no score, its cut is of cosines."""

@@ -38,8 +38,7 @@ async def llm_judge(pool: Pool, asker: Asker, telemetry: Telemetry, *, model: st
     async def ask(prompt: str) -> Answer:
         asked = await pool.resolve(model)
         request = one_prompt(prompt, model=asked.name, max_tokens=VERDICT_TOKENS)
-        until_s = asker.gives_up_at_s
-        reply = await asker.put(request, asked, gives_up_at_s=until_s, timeout_s=VERDICT_TIMEOUT_S)
+        reply = await asker.put(request, asked, timeout_s=VERDICT_TIMEOUT_S)
         telemetry.judged_for_audit(reply.usage)
         return Answer(reply.text, reply.usage.prompt_tokens + reply.usage.output_tokens, _named(asked))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -26,10 +27,16 @@ VALUE_BYTES = 8
 
 @dataclass(slots=True)
 class Line:
-    """One tenant's observations, first come, first done."""
+    """One tenant's work: first come, first done, and what is `last` after all other."""
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: int = 0
+    first: deque[Work] = field(default_factory=deque)
+    last: deque[Work] = field(default_factory=deque)
+    is_busy: bool = False
+
+    @property
+    def waiting(self) -> int:
+        """How much is not done yet."""
+        return len(self.first) + len(self.last) + self.is_busy
 
 
 class Lines:
@@ -52,17 +59,19 @@ class Lines:
     @property
     def waiting(self) -> int:
         """How much is not done yet."""
-        return len(self._pending)
+        return sum(line.waiting for line in self._lines.values())
 
-    def add(self, tenant: str, work: Work, *, most_waiting: int = MOST_WAITING) -> bool:
-        """Do it when the tenant's earlier work is done; False when too much waits already."""
+    def add(self, tenant: str, work: Work, *, is_last: bool = False, most_waiting: int = MOST_WAITING) -> bool:
+        """Do it when the tenant's earlier work is done, or all other if it `is_last`; False when too much waits."""
         line = self._lines.setdefault(tenant, Line())
         if line.waiting >= most_waiting:
             return False
-        line.waiting += 1
-        task = self._tasks.create_task(_in_turn(line, work))
-        self._pending.add(task)
-        task.add_done_callback(self._pending.discard)
+        is_idle = not line.waiting
+        (line.last if is_last else line.first).append(work)
+        if is_idle:
+            task = self._tasks.create_task(_work_off(line))
+            self._pending.add(task)
+            task.add_done_callback(self._pending.discard)
         return True
 
     async def drained(self) -> None:
@@ -94,11 +103,13 @@ def _inside(whole: BaseModel | dict[str, object] | list[object] | tuple[object, 
     return chain.from_iterable(whole.items()) if isinstance(whole, dict) else iter(whole)
 
 
-async def _in_turn(line: Line, work: Work) -> None:
-    try:
-        async with line.lock:
+async def _work_off(line: Line) -> None:
+    while line.first or line.last:
+        work = (line.first or line.last).popleft()
+        line.is_busy = True
+        try:
             await work()
-    except Exception:  # it must end neither the other work nor the server
-        log.exception("lines.failed")
-    finally:
-        line.waiting -= 1
+        except Exception:  # it must end neither the other work nor the server
+            log.exception("lines.failed")
+        finally:
+            line.is_busy = False
