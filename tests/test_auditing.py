@@ -43,7 +43,7 @@ from workbench.proxy.telemetry import Telemetry
 from workbench.reply import Text as Said
 from workbench.settings import Settings, load
 
-PARAPHRASE = "how do i reverse a list in python"
+PARAPHRASE = "how can i reverse a list in python"
 OTHER_WORDS = "How can I reverse a list in Python?"
 MORE_WORDS = "How do I reverse a Python list?"
 

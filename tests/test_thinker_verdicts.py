@@ -212,7 +212,7 @@ def test_anything_but_a_yes_in_time_is_the_miss_that_it_was(tmp_path: Path, verd
 def test_model_that_no_thinker_has_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     thinker = StandInOllama(vouching(text("Yes")))
     with doubtful(tmp_path, thinker, gray_verifier_model="qwen3:06b") as served:
-        for asked in (PARAPHRASE, f"Please: {PARAPHRASE}"):
+        for asked in (PARAPHRASE, MORE_WORDS):
             assert outcome(post(served.address, body(asked))) == ("miss", "below-cut")
         assert heard(served) == {"failed": 2}
     assert caplog.text.count("remedy='set WORKBENCH_GRAY_VERIFIER_MODEL'") == 1
