@@ -18,14 +18,18 @@ from workbench.cache.guards import conflicts, first_conflict, repeats
         ("How do I serialize an object in C#?", "How do I serialise an object in C sharp"),
         ("Hey, how do I parse command line arguments in Go", "How do I parse command-line args in Golang?"),
         ("container exited with code 137, why?", "Container exited with code 137 - why"),
-        ("What does `set -e` do?", "what does set -e do"),
         ("It fails! Why?", "it fails. why"),
         ("Write a six-year-old a poem", "write a 6-year-old a poem"),
     ],
 )
 def test_spelling_courtesy_and_punctuation_make_no_other_question(one: str, other: str) -> None:
-    if "`" not in one:  # what is set apart is still the same, but for the score to say
-        assert repeats(one, other)
+    assert repeats(one, other)
+    assert not any(conflict.slot == "operators" for conflict in conflicts(one, other))
+
+
+def test_marks_around_the_same_words_are_for_the_score_to_weigh() -> None:
+    one, other = "What does `set -e` do?", "what does set -e do"
+    assert not repeats(one, other)
     assert not any(conflict.slot == "operators" for conflict in conflicts(one, other))
 
 
